@@ -1,0 +1,101 @@
+"""From a template's text to a `Template`: cut into literal text and expressions, or handed to python-liquid."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from app.errors import InvalidTemplate
+from app.templates.expression import Beyond, Expression, Read
+from app.templates.text import to_plain, to_text
+
+MAX_TEMPLATE_CHARACTERS = 65_536
+
+_OUTPUT = re.compile(r"""\{\{(-?)((?:'[^']*'|"[^"]*"|[^'"{}])*?)(-?)\}\}""")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Template:
+    """A compiled template. `render` takes a context (`lead`, `source`, `delivery`, `steps`) and gives the value.
+
+    A template that is one `{{ ... }}` and nothing else gives the value itself (None if there is none), any other gives text.
+    `render` raises `DataFault` that does not quote the value.
+    """
+
+    source: str
+    render: Callable[[Mapping[str, Any]], Any]
+
+
+def is_template(text: str) -> bool:
+    """Whether a text has anything to fill in; if not, it is a literal."""
+    return "{{" in text or "{%" in text
+
+
+def compile_template(text: str) -> Template:
+    """Compile once; raises `InvalidTemplate` that says line, column and remedy."""
+    if len(text) > MAX_TEMPLATE_CHARACTERS:
+        raise InvalidTemplate(f"longer than {MAX_TEMPLATE_CHARACTERS} characters")
+    if "{%" not in text:
+        try:
+            return Template(source=text, render=_compile_plain(text))
+        except Beyond:
+            pass
+    # Importing it costs 0.25 s and 90 modules, for the few templates with tags.
+    from app.templates.tagged import compile_tagged  # noqa: PLC0415
+
+    return Template(source=text, render=compile_tagged(text))
+
+
+def _compile_plain(text: str) -> Read:
+    parts: list[str | Read] = []
+    at = 0
+    trim = False
+    for found in _OUTPUT.finditer(text):
+        parts.append(_literal(text, at, found.start(), trim_start=trim, trim_end=bool(found.group(1))))
+        try:
+            parts.append(Expression(found.group(2)).compile())
+        except InvalidTemplate as invalid:
+            raise InvalidTemplate(f"{place(text, found.start())}: {invalid}") from None
+        at, trim = found.end(), bool(found.group(3))
+    parts.append(_literal(text, at, len(text), trim_start=trim, trim_end=False))
+    kept = [part for part in parts if part != ""]
+    match kept:
+        case [only] if not isinstance(only, str):
+            return _whole(only)
+        case _:
+            return _mixed(kept)
+
+
+def _literal(text: str, start: int, end: int, *, trim_start: bool, trim_end: bool) -> str:
+    literal = text[start:end]
+    if (opened := literal.find("{{")) >= 0:
+        raise InvalidTemplate(f"{place(text, start + opened)}: '{{{{' is not closed by '}}}}'")
+    literal = literal.lstrip() if trim_start else literal
+    return literal.rstrip() if trim_end else literal
+
+
+def place(text: str, index: int) -> str:
+    """Where in a template or rule: `line 1, column 5`."""
+    line = text.count("\n", 0, index) + 1
+    return f"line {line}, column {index - text.rfind(chr(10), 0, index)}"
+
+
+def _whole(read: Read) -> Read:
+    def render(context: Mapping[str, Any]) -> Any:
+        value = read(context)
+        return value if type(value) is str else to_plain(value)
+
+    return render
+
+
+def _mixed(parts: list[str | Read]) -> Read:
+    reads = [part if not isinstance(part, str) else _always(part) for part in parts]
+
+    def render(context: Mapping[str, Any]) -> str:
+        return "".join([to_text(read(context)) for read in reads])
+
+    return render
+
+
+def _always(text: str) -> Read:
+    return lambda _: text

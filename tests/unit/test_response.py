@@ -1,0 +1,239 @@
+"""Statuses, bodies and response rules as outcomes."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.config.schema import ResponseConfig, SearchConfig
+from app.connectors._response import ResponseRules
+from app.errors import InvalidTemplate
+from app.model import Fault, Outcome, Result
+
+JSON = "application/json"
+
+
+def interpret(body: str | bytes = b"", content_type: str = JSON, *, status: int = 200, **rules: Any) -> Outcome:
+    config = ResponseConfig.model_validate(rules) if rules else None
+    data = body.encode() if isinstance(body, str) else body
+    return ResponseRules(config).interpret(status, {"content-type": content_type}, data)
+
+
+@pytest.mark.parametrize(
+    ("status", "result", "fault"),
+    [
+        (200, Result.SUCCESS, None),
+        (204, Result.SUCCESS, None),
+        (301, Result.ERROR, Fault.CONFIGURATION),
+        (304, Result.ERROR, Fault.CONFIGURATION),
+        (400, Result.FAILURE, None),
+        (401, Result.ERROR, Fault.CONFIGURATION),
+        (403, Result.ERROR, Fault.CONFIGURATION),
+        (404, Result.FAILURE, None),
+        (408, Result.ERROR, Fault.TRANSIENT),
+        (409, Result.FAILURE, None),
+        (422, Result.FAILURE, None),
+        (425, Result.ERROR, Fault.TRANSIENT),
+        (429, Result.ERROR, Fault.TRANSIENT),
+        (500, Result.ERROR, Fault.TRANSIENT),
+        (503, Result.ERROR, Fault.TRANSIENT),
+        (999, Result.ERROR, Fault.TRANSIENT),
+    ],
+)
+def test_status_decides_before_any_rule(status: int, result: Result, fault: Fault | None) -> None:
+    outcome = ResponseRules(None).interpret(status, {}, b"")
+    assert (outcome.result, outcome.fault) == (result, fault)
+    assert outcome.reason or status < 300
+
+
+def test_error_statuses_are_not_searched() -> None:
+    outcome = interpret('{"ok": true}', status=500, search={"path": "ok", "term": "true"})
+    assert (outcome.result, outcome.captured) == (Result.ERROR, None)
+
+
+@pytest.mark.parametrize(
+    ("on_match", "status", "found", "result"),
+    [
+        ("success", 200, True, Result.SUCCESS),
+        ("success", 200, False, Result.FAILURE),
+        ("failure", 200, True, Result.FAILURE),
+        ("failure", 200, False, Result.SUCCESS),
+        ("error", 200, True, Result.ERROR),
+        ("error", 200, False, Result.SUCCESS),
+        ("success", 409, True, Result.SUCCESS),
+        ("success", 409, False, Result.FAILURE),
+        ("failure", 409, True, Result.FAILURE),
+        ("failure", 409, False, Result.FAILURE),
+        ("error", 409, True, Result.ERROR),
+        ("error", 409, False, Result.FAILURE),
+    ],
+)
+def test_match_and_its_inverse(on_match: str, status: int, found: bool, result: Result) -> None:  # noqa: FBT001  # a test's parameter
+    body = '{"said": "the Magic word"}' if found else '{"said": "nothing"}'
+    search = {"path": "said", "term": "magic", "on_match": on_match}
+    outcome = interpret(body, status=status, search=search)
+    assert outcome.result is result
+    assert outcome.fault is (Fault.TRANSIENT if result is Result.ERROR else None)
+
+
+@pytest.mark.parametrize(
+    ("path", "term", "matches"),
+    [
+        ("leads.0.status", "accepted", True),
+        ("leads.1.status", "accepted", False),
+        ("leads.*.status", "refused", True),
+        ("leads.2.status", "accepted", False),
+        ("leads.status", "accepted", False),
+        ("count", "2", True),
+        ("ok", "true", True),
+        ("nothing", "null", False),
+        ("missing.*", "a", False),
+        ("leads.0", '"status":"accepted"', True),
+        (None, "REFUSED", True),
+        (None, "/REFUSED/", False),
+        (None, "/re.used/i", True),
+        ("leads.0.status", "/^accepted$/", True),
+        ("leads.0.status", "/^accept$/", False),
+        ("0.1", "dotted", False),
+    ],
+)
+def test_json_paths_and_terms(path: str | None, term: str, matches: bool) -> None:  # noqa: FBT001  # a test's parameter
+    body = '{"leads":[{"status":"accepted"},{"status":"refused"}],"count":2,"ok":true,"nothing":null}'
+    outcome = interpret(body, search={"path": path, "term": term})
+    assert (outcome.result is Result.SUCCESS) is matches
+
+
+XML = '<?xml version="1.0"?><r xmlns:s="urn:s"><s:code ok="1">ACCEPTED</s:code><why>b</why><why> a </why><why/></r>'
+
+
+@pytest.mark.parametrize("content_type", ["text/xml", "application/xml; charset=utf-8", "application/soap+xml"])
+@pytest.mark.parametrize(
+    ("path", "term", "matches"),
+    [
+        ("//s:code", "accepted", True),
+        ("/r/why[2]", "a", True),
+        ("//s:code/@ok", "1", True),
+        ("count(//why)", "3", True),
+        ("//other:code", "accepted", False),
+        ("//missing", "accepted", False),
+    ],
+)
+def test_xpath_in_xml(content_type: str, path: str, term: str, matches: bool) -> None:  # noqa: FBT001  # a test's parameter
+    outcome = interpret(XML, content_type, search={"path": path, "term": term}, reason="//why")
+    assert (outcome.result is Result.SUCCESS) is matches
+    assert outcome.reason == "a, b"
+
+
+def test_no_path_reaches_into_a_document_with_a_doctype() -> None:
+    search = {"path": "//a", "term": "yes"}
+    assert interpret("<r><a>yes</a></r>", "text/xml", search=search).result is Result.SUCCESS
+    assert interpret("<!DOCTYPE r><r><a>yes</a></r>", "text/xml", search=search).result is Result.FAILURE
+
+
+def test_css_in_html_that_came_with_200() -> None:
+    page = "<!doctype html><html><body><p class='error'>Sorry, <b>duplicate</b></p></body></html>"
+    search = {"path": "p.error", "term": "sorry", "on_match": "failure"}
+    outcome = interpret(page, "text/html; charset=utf-8", search=search, reason="p.error b")
+    assert (outcome.result, outcome.reason) == (Result.FAILURE, "duplicate")
+
+
+def test_json_rule_does_not_match_an_html_page() -> None:
+    outcome = interpret("<h1>success</h1>", "text/html", search={"path": "outcome", "term": "success"})
+    assert outcome.result is Result.FAILURE
+
+
+@pytest.mark.parametrize("content_type", [JSON, "text/json; charset=UTF-8", "application/problem+json"])
+def test_json_types_are_json(content_type: str) -> None:
+    assert interpret('{"id": 7}', content_type, reference="id").reference == "7"
+
+
+def test_format_overrides_the_content_type() -> None:
+    assert interpret('{"id": 7}', "text/html", reference="id", format="json").reference == "7"
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (b'{"broken', JSON),
+        (b"[" * 100_000, JSON),
+        (b"[" * 500 + b"]" * 500, JSON),
+        (b"<r>", "text/xml"),
+        (b"", "text/xml"),
+        (b'<!DOCTYPE r [<!ENTITY a "x">]><r>&a;</r>', "text/xml"),
+        (b'<!DOCTYPE r SYSTEM "file:///etc/passwd"><r/>', "text/xml"),
+        (b"<r>" * 1000 + b"</r>" * 1000, "text/xml"),
+        (b"\xff\xfe", "text/plain; charset=idna"),
+        (b"", "text/html"),
+        (b"", ""),
+        (b"\x00\xff", 'text/plain; charset="'),
+    ],
+)
+def test_body_that_does_not_parse_is_text(body: bytes, content_type: str) -> None:
+    outcome = interpret(body, content_type, search={"path": "*", "term": "", "on_match": "failure"})
+    assert outcome.result is Result.SUCCESS
+    document = (outcome.captured or {}).get("document")
+    assert document is None or isinstance(document, str)
+
+
+@given(st.binary(max_size=200), st.sampled_from([JSON, "text/xml", "text/html", "text/plain; charset=utf-16", "x"]))
+def test_no_body_is_too_strange(body: bytes, content_type: str) -> None:
+    outcome = interpret(body, content_type, reason="a.b", search={"path": "a", "term": "x"})
+    assert outcome.result in {Result.SUCCESS, Result.FAILURE}
+    assert "\0" not in str(outcome.captured)
+
+
+def test_charset_of_the_content_type_is_used() -> None:
+    outcome = interpret("José".encode("latin-1"), "text/plain; charset=ISO-8859-1", search={"term": "josé"})
+    assert outcome.result is Result.SUCCESS
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [("120", 120.0), ("0", 0.0), ("soon", None), ("-5", None), ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0), ("", None)],
+)
+def test_retry_after_is_read(value: str, seconds: float | None) -> None:
+    assert ResponseRules(None).interpret(503, {"retry-after": value}, b"").retry_after == seconds
+
+
+def test_retry_after_may_be_a_date() -> None:
+    date = format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)
+    found = ResponseRules(None).interpret(429, {"retry-after": date}, b"").retry_after
+    assert found is not None
+    assert 85 < found <= 90
+
+
+def test_redirect_names_the_host_and_nothing_else() -> None:
+    outcome = ResponseRules(None).interpret(302, {"location": "https://u:p@new.example/a?email=ann@x.co"}, b"")
+    assert outcome.reason == "HTTP 302: redirected to new.example; correct the address"
+
+
+@pytest.mark.parametrize(
+    ("rules", "named"),
+    [
+        ({"search": {"path": "a..b", "term": "x"}, "format": "json"}, "search.path"),
+        ({"search": {"path": "//a[", "term": "x"}}, "search.path"),
+        ({"search": {"path": "a >", "term": "x"}, "format": "html"}, "search.path"),
+        ({"search": {"path": "a", "term": "x"}, "format": "text"}, "search.path"),
+        ({"search": {"term": "/(/"}}, "search.term"),
+        ({"search": {"term": "/a/q"}}, "search.term"),
+        ({"reason": {"regex": "["}}, "reason.regex"),
+        ({"price": "//["}, "price"),
+        ({"reference": {"path": "//["}}, "reference"),
+        ({"capture": {"code": {"regex": "(?"}}}, "capture.code"),
+    ],
+)
+def test_rule_that_cannot_be_compiled_is_named(rules: Mapping[str, Any], named: str) -> None:
+    with pytest.raises(InvalidTemplate, match=named):
+        ResponseRules(ResponseConfig.model_validate(rules))
+
+
+def test_of_an_answer_too_long_to_read_only_what_was_found_counts() -> None:
+    rules = ResponseRules(ResponseConfig(search=SearchConfig(term="accepted")))
+    lost = rules.interpret(200, {}, b"x" * 100, truncated=True)
+    assert (lost.fault, lost.ambiguous) == (Fault.TRANSIENT, True)
+    assert rules.interpret(200, {}, b"accepted" + b"x" * 100, truncated=True).result is Result.SUCCESS
+    assert rules.interpret(400, {}, b"x" * 100, truncated=True).result is Result.FAILURE
