@@ -1,0 +1,270 @@
+"""What may go now: the statements of the dispatcher.
+
+All of it is bookkeeping about wake-up calls: were it lost, deliveries would only be dispatched again. So these
+transactions do not wait for the disk (`synchronous_commit = off`).
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from app.ledger.acceptance import PRIORITIES
+from app.ledger.database import Database
+from app.ledger.work import WORKER_ENDED
+from app.model import DeadLetter, Lane
+
+_CLASSES = list(PRIORITIES)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """What the ledger knows of a destination that decides whether it may be sent anything.
+
+    `closed_seconds`: since when its circuit is closed again, if it ever was open. `wait_seconds`: how much longer it asked to
+    be left alone (Retry-After).
+    """
+
+    paused: bool
+    circuit: str
+    closed_seconds: float | None = None
+    wait_seconds: float = 0.0
+
+    @property
+    def is_shut(self) -> bool:
+        """Whether nothing may go now."""
+        return self.paused or self.circuit != "closed" or self.wait_seconds > 0
+
+
+class Queued(NamedTuple):
+    """A delivery to be sent; `alone`, because the worker that had it last ended, and it may be why."""
+
+    id: UUID
+    alone: bool
+
+
+class UnderWay(NamedTuple):
+    """How many deliveries of a destination are queued or in flight, and how many of these in workers' hands."""
+
+    active: int
+    delivering: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """What waits and what is under way at one moment.
+
+    `due` holds lanes of each destination that have something due, `waiting` every destination with anything ready that waits
+    for no step, `active` how many of each are under way. `moment` is by PostgreSQL's clock, the only one that all
+    processes share.
+    """
+
+    moment: datetime
+    waiting: frozenset[str]
+    due: Mapping[str, Sequence[Lane]]
+    active: Mapping[str, UnderWay]
+    gates: Mapping[str, Gate]
+
+
+_GATES = b"""
+select destination, paused, circuit, extract(epoch from now() - closed_at)::float8,
+       greatest(extract(epoch from not_before - now()), 0)::float8
+from destination_status
+"""
+# From lane to lane by the index, so that its cost grows with the lanes and not with what waits in them.
+_LANES = b"""
+with recursive lanes as (
+    (select destination, priority, source, due_at from deliveries where state = 'ready'
+     order by destination, priority, source, due_at limit 1)
+    union all
+    select following.* from lanes cross join lateral (
+        select destination, priority, source, due_at from deliveries
+        where state = 'ready' and (destination, priority, source) > (lanes.destination, lanes.priority, lanes.source)
+        order by destination, priority, source, due_at limit 1
+    ) as following
+)
+select destination, priority, source, due_at <= now() from lanes where due_at < '9999-01-01'
+"""
+_ACTIVE = b"""
+select destination, count(*), count(*) filter (where state = 'delivering') from deliveries
+where state in ('queued', 'delivering') group by destination
+"""
+_QUEUE = b"""
+with picked as (
+    select due.id
+    from unnest(%b::text[], %b::int[], %b::text[], %b::int[]) as wanted (destination, priority, source, room)
+    cross join lateral (
+        select id from deliveries
+        where destination = wanted.destination and priority = wanted.priority and source = wanted.source
+            and state = 'ready' and due_at <= now()
+        order by due_at limit wanted.room
+        for update skip locked
+    ) as due
+)
+update deliveries set state = 'queued', lease_until = now()
+from picked where deliveries.id = picked.id
+returning deliveries.destination, deliveries.priority, deliveries.source, deliveries.id,
+          coalesce(deliveries.reason = %b, false)
+"""
+_PROBE = b"""
+update destination_status set circuit = 'half-open', probe_at = now() + make_interval(secs => %s)
+where destination = %s and circuit <> 'closed' and probe_at <= now() and not paused and exists (
+    select from deliveries d where d.destination = destination_status.destination
+        and (d.state = 'ready' and d.due_at < '9999-01-01' or d.state = 'held' and d.fault = 'configuration')
+) returning 1
+"""
+# One that failed as a probe was due later than the others, or held later: the next probe is another.
+_OLDEST_HELD = b"""
+update deliveries set state = 'ready', due_at = now()
+where id = (
+    select id from deliveries where destination = %s and state = 'held' and fault = 'configuration' order by due_at, id limit 1
+)
+returning id
+"""
+_OLDEST_READY = b"""
+select id from deliveries where destination = %s and state = 'ready' and due_at < '9999-01-01' order by due_at limit 1
+"""
+_QUEUE_ONE = (
+    b"update deliveries set state = 'queued', lease_until = now() where id = %s and state = 'ready' returning id"
+)
+_LOST = b"""
+select destination, min(lease_until) <= now() - make_interval(secs => %s) from deliveries
+where state = 'queued' and lease_until <= now() - make_interval(secs => %s) group by destination
+"""
+_REQUEUE = b"""
+update deliveries set state = 'ready', lease_until = null
+where state = 'queued' and destination = any(%s) and lease_until <= now() - make_interval(secs => %s)
+"""
+_ORPHANS = b"""
+update deliveries set state = 'held', fault = 'configuration', reason = 'the destination is not in the configuration'
+where id in (
+    select id from deliveries where state = 'ready' and due_at < '9999-01-01' and destination = any(%s) limit 10000
+)
+    and state = 'ready' and not exists (select from config_versions where version > %s)
+"""
+_SHOWN = "select destination, count(*) from deliveries where state = 'dead' and mirrored group by 1"
+_UNMIRRORED = (
+    b"select id, destination, fault, fingerprint from deliveries where state = 'dead' and not mirrored limit 1000"
+)
+
+
+def queue(database: Database, rooms: Mapping[str, Mapping[Lane, int]]) -> dict[str, dict[Lane, list[Queued]]]:
+    """Mark what is due as queued, at most `rooms[destination][lane]` each, oldest due first."""
+    wanted = [
+        (name, PRIORITIES[lane.priority], lane.source, room)
+        for name, lanes in rooms.items()
+        for lane, room in lanes.items()
+        if room > 0
+    ]
+    groups: dict[str, dict[Lane, list[Queued]]] = {}
+    if not wanted:
+        return groups
+    columns = [list(column) for column in zip(*wanted, strict=True)]
+    with database.transaction() as connection:
+        connection.execute(b"set local synchronous_commit = off")
+        for name, priority, source, delivery, alone in connection.execute(_QUEUE, (*columns, WORKER_ENDED)):
+            lane = Lane(_CLASSES[priority], source)
+            groups.setdefault(name, {}).setdefault(lane, []).append(Queued(delivery, alone))
+    return groups
+
+
+def unqueue(database: Database, ids: Sequence[UUID]) -> None:
+    """Deliveries whose message could not be published or used become ready again."""
+    with database.transaction() as connection:
+        connection.execute(
+            b"update deliveries set state = 'ready', lease_until = null where id = any(%s) and state = 'queued'",
+            (list(ids),),
+        )
+
+
+def survey(database: Database) -> Survey:
+    """What waits, what is under way, and the gates of destinations."""
+    with database.transaction() as connection:
+        lanes = connection.execute(_LANES).fetchall()
+        moment = connection.execute(b"select now()").fetchone()
+        active = {row[0]: UnderWay(row[1], row[2]) for row in connection.execute(_ACTIVE)}
+        gates = {
+            row[0]: Gate(paused=row[1], circuit=row[2], closed_seconds=row[3], wait_seconds=row[4] or 0.0)
+            for row in connection.execute(_GATES)
+        }
+    due: dict[str, list[Lane]] = defaultdict(list)
+    for name, priority, source, is_due in lanes:
+        if is_due:
+            due[name].append(Lane(_CLASSES[priority], source))
+    waiting = frozenset(row[0] for row in lanes)
+    assert moment is not None
+    return Survey(moment=moment[0], waiting=waiting, due=due, active=active, gates=gates)
+
+
+def due_probes(database: Database) -> list[str]:
+    """Destinations whose open circuit may be tried again now."""
+    return [
+        row[0]
+        for row in database.fetch(
+            "select destination from destination_status where circuit <> 'closed' and probe_at <= now() and not paused "
+            "and coalesce(not_before <= now(), true)"
+        )
+    ]
+
+
+def begin_probe(database: Database, destination: str, *, patience_seconds: float) -> list[UUID]:
+    """Let one delivery through an open circuit, the oldest held one first; its id, or nothing if there is none."""
+    with database.transaction() as connection:
+        if connection.execute(_PROBE, (patience_seconds, destination)).fetchone() is None:
+            return []
+        for oldest in (_OLDEST_HELD, _OLDEST_READY):
+            found = connection.execute(oldest, (destination,)).fetchone()
+            if found is not None:
+                return [row[0] for row in connection.execute(_QUEUE_ONE, found)]
+    return []
+
+
+def requeue_lost(database: Database, *, after_seconds: float, is_empty: Callable[[Sequence[str]], set[str]]) -> int:
+    """Deliveries queued for long whose broker queue is empty (or for ten times as long) become ready again."""
+    with database.transaction() as connection:
+        stale = connection.execute(_LOST, (after_seconds * 10, after_seconds)).fetchall()
+    if not stale:
+        return 0
+    empty = is_empty([name for name, _ in stale])
+    lost = [name for name, very_old in stale if very_old or name in empty]
+    with database.transaction() as connection:
+        return connection.execute(_REQUEUE, (lost, after_seconds)).rowcount if lost else 0
+
+
+def hold_orphans(database: Database, destinations: Sequence[str], *, config_version: int) -> int:
+    """Hold what is ready for destinations that this version lacks, some at a time; nothing once there is a newer one."""
+    with database.transaction() as connection:
+        # Whoever writes a version frees what it brings back: it must come wholly before this, or wholly after.
+        connection.execute(b"lock table config_versions in share mode")
+        return connection.execute(_ORPHANS, (list(destinations), config_version)).rowcount
+
+
+def unmirrored(database: Database) -> list[DeadLetter]:
+    """Dead deliveries that the broker's dead-letter queues do not show yet."""
+    with database.transaction() as connection:
+        return [
+            DeadLetter(delivery_id=row[0], destination=row[1], fault=row[2], fingerprint=row[3])
+            for row in connection.execute(_UNMIRRORED)
+        ]
+
+
+def shown(database: Database) -> dict[str, int]:
+    """How many dead deliveries each destination's dead-letter queue should show by now."""
+    return {row[0]: int(row[1]) for row in database.fetch(_SHOWN)}
+
+
+def mirrored(database: Database, ids: Sequence[UUID]) -> None:
+    """Note that the dead-letter queues show these."""
+    with database.transaction() as connection:
+        connection.execute(b"update deliveries set mirrored = true where id = any(%s) and state = 'dead'", (list(ids),))
+
+
+def remirror(database: Database, destination: str) -> None:
+    """Note that a destination's dead-letter queue shows nothing any more; the dispatcher fills it again."""
+    with database.transaction() as connection:
+        connection.execute(
+            b"update deliveries set mirrored = false where destination = %s and state = 'dead' and mirrored",
+            (destination,),
+        )
