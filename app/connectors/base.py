@@ -1,0 +1,176 @@
+"""The contract of a connector: it turns payloads into outcomes and knows nothing of retries, the ledger or Celery.
+
+A connector type is one module (or folder) of this package, found by its name, that sets `CONNECTOR` to its class.
+Modules with a leading underscore, and this one, are shared parts. An instance belongs to one destination in one
+process and is used by several threads at once.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Flag, auto
+from time import monotonic
+from typing import Any, ClassVar, Generic, TypeVar
+
+from pydantic import BaseModel
+
+from app.config.schema import LimitsConfig, ResponseConfig
+from app.errors import DeliveryFault
+from app.model import Fault, Item, Outcome
+from app.redaction import MASK, is_secret
+
+S = TypeVar("S", bound=BaseModel)
+
+
+class Capability(Flag):
+    """What a connector type can do beyond delivering."""
+
+    NONE = 0
+    IDEMPOTENT = auto()
+    """Every send carries the delivery's key, by which the destination can recognise a repeat."""
+    BULK = auto()
+    """`deliver_many` takes several leads in one request."""
+    CHECK = auto()
+    """`check` can tell whether the destination is reachable and the credentials hold."""
+    DESCRIBE = auto()
+    """`describe` lists the destination's own fields."""
+    RESPONSE = auto()
+    """Takes `response` rules."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Property:
+    """One field of the destination's own schema."""
+
+    name: str
+    type: str
+    required: bool = False
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unbegun:
+    """A delivery that was not sent because the group's time was up; it goes back unattempted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """What came of one item: the outcome or the exception, and how long the destination took."""
+
+    answer: Outcome | Exception | Unbegun
+    duration_ms: float = 0.0
+
+
+class Connector(Generic[S]):
+    """One destination in one process.
+
+    Subclasses set `Settings`, `capabilities` and `faults` and write `deliver` (or `deliver_many`). `deliver` returns
+    what the destination answered and raises for faults: a `DeliveryFault`, or a driver's exception named in `faults`.
+    """
+
+    Settings: ClassVar[type[BaseModel]]
+    capabilities: ClassVar[Capability] = Capability.NONE
+    faults: ClassVar[Mapping[type[Exception], Fault]] = {}
+
+    def __init__(self, name: str, settings: S, *, limits: LimitsConfig, response: ResponseConfig | None = None) -> None:
+        self.name = name
+        self.settings = settings
+        self.limits = limits
+        self.response = response
+        self._threads = ThreadPoolExecutor(max_workers=limits.concurrency, thread_name_prefix=f"send-{name}")
+        # Several groups may be under way at once, each with a thread of its own; together they keep to the limit.
+        self._slots = threading.Semaphore(limits.concurrency)
+        self._latency = 0.0
+        self._stopping = False
+
+    def deliver(self, item: Item) -> Outcome:
+        """Send one payload; returns the destination's answer, raises for faults."""
+        raise NotImplementedError
+
+    def deliver_many(self, items: Sequence[Item], *, until: float) -> list[Sent]:
+        """Send a group on this destination's own threads; one `Sent` per item, in order.
+
+        No item is begun after `until` (a `time.monotonic()` instant): the rest come back `Unbegun`.
+        """
+        results: list[Sent] = [Sent(answer=Unbegun())] * len(items)
+        places = iter(range(len(items)))
+        lock = threading.Lock()
+        helpers: list[Future[None]] = []
+        with suppress(RuntimeError):  # closed in the meantime: this thread sends alone
+            for _ in range(self._runners(len(items)) - 1):
+                helpers.append(self._threads.submit(self._send_each, items, results, places, lock, until))  # noqa: PERF401  # what was submitted before is kept
+        self._send_each(items, results, places, lock, until)
+        for helper in helpers:
+            if not helper.cancel():  # one that has not started finds nothing left to send
+                helper.result()
+        return results
+
+    def check(self) -> None:
+        """Reach the destination and log in, changing nothing; raises as `deliver` does."""
+        raise NotImplementedError
+
+    def describe(self) -> list[Property]:
+        """The destination's own fields."""
+        raise NotImplementedError
+
+    @classmethod
+    def check_response(cls, response: ResponseConfig) -> None:
+        """Compile response rules without a connection; raises `InvalidTemplate` naming the rule (RESPONSE)."""
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        """Begin nothing more: what waits in groups under way comes back `Unbegun`."""
+        self._stopping = True
+
+    def close(self) -> None:
+        """Give back threads and connections."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _runners(self, count: int) -> int:
+        """As many threads as finish a group in about a quarter of a second at the latency last seen.
+
+        More would only contend for the interpreter: a destination that answers in a millisecond needs one.
+        """
+        if count == 1:
+            return 1
+        wanted = count if self._latency == 0.0 else round(count * self._latency / 0.25) + 1
+        return max(1, min(wanted, count, self.limits.concurrency))
+
+    def _send_each(
+        self, items: Sequence[Item], results: list[Sent], places: Iterator[int], lock: threading.Lock, until: float
+    ) -> None:
+        while self._slots.acquire(timeout=max(0.0, until - monotonic())):
+            try:
+                with lock:
+                    place = next(places, None)
+                begun = monotonic()
+                if place is None or begun >= until or self._stopping:
+                    return
+                results[place] = self._send_one(items[place], begun)
+                if getattr(results[place].answer, "fault", None) is Fault.CONFIGURATION:
+                    with lock:  # nothing will work until a person mends it: the rest goes back unattempted
+                        deque(places, maxlen=0)
+            finally:
+                self._slots.release()
+
+    def _send_one(self, item: Item, begun: float) -> Sent:
+        answer: Outcome | Exception
+        try:
+            answer = self.deliver(item)
+        except Exception as error:  # noqa: BLE001  # carried to delivery.py, which alone translates exceptions
+            answer = error
+        took = monotonic() - begun
+        self._latency = took if self._latency == 0.0 else 0.8 * self._latency + 0.2 * took
+        return Sent(answer=answer, duration_ms=took * 1000)
+
+
+def mask(headers: Mapping[str, Any], *secret: str) -> dict[str, str]:
+    """Headers fit for a transcript: values of secret names, and of the ones given (case does not matter), are masked."""
+    hidden = {name.lower() for name in secret}
+    return {name: MASK if is_secret(name) or name.lower() in hidden else str(value) for name, value in headers.items()}
+
+
+__all__ = ["Capability", "Connector", "DeliveryFault", "Property", "Sent", "Unbegun", "mask"]

@@ -1,0 +1,159 @@
+"""A lead as one HTTP request, and its answer as an outcome.
+
+It may not know how connections are made, how a request is written, which endpoint's turn it is or what the response
+rules say: it joins them.
+"""
+
+from collections.abc import Mapping
+from time import monotonic
+from typing import Any, ClassVar
+
+from app.config.schema import LimitsConfig, ResponseConfig
+from app.connectors._endpoints import Endpoints
+from app.connectors._parsing import readable
+from app.connectors._response import ResponseRules
+from app.connectors._transport import Answer, Origin, head, session
+from app.connectors.base import Capability, Connector, mask
+from app.connectors.http.request import SHOWN_BYTES, RequestTemplate, check_request
+from app.connectors.http.settings import HttpSettings
+from app.errors import ConfigurationFault, DeliveryFault, TransientFault
+from app.model import Fault, Item, Outcome
+
+# Gateways say these of a server behind them that they cannot reach (RFC 9110, 15.6.3 to 15.6.5).
+_FROM_BEFORE_IT = frozenset({502, 503, 504})
+_CONNECT_SECONDS = 5.0
+
+
+class HttpConnector(Connector[HttpSettings]):
+    """One HTTP destination in one process."""
+
+    Settings: ClassVar[type[HttpSettings]] = HttpSettings
+    capabilities = Capability.IDEMPOTENT | Capability.CHECK | Capability.RESPONSE
+
+    def __init__(
+        self, name: str, settings: HttpSettings, *, limits: LimitsConfig, response: ResponseConfig | None = None
+    ) -> None:
+        super().__init__(name, settings, limits=limits, response=response)
+        self._rules = ResponseRules(response)
+        self._session = session(limits)
+        shared = [(RequestTemplate(settings, url), weight) for url, weight in settings.addresses()]
+        standby = [RequestTemplate(settings, url) for url in settings.standby]
+        self._requests = [*(request for request, _ in shared), *standby]
+        self._first = self._requests[0]
+        self._endpoints = (
+            Endpoints(shared, standby=standby, spread=settings.spread) if len(self._requests) > 1 else None
+        )
+
+    @classmethod
+    def check_response(cls, response: ResponseConfig) -> None:
+        """Compile response rules; raises `InvalidTemplate` naming what is wrong."""
+        ResponseRules(response)
+
+    def deliver(self, item: Item) -> Outcome:
+        """Send one lead.
+
+        Raises `TransientFault`, `ConfigurationFault` (certificate not accepted) and `DataFault` (a property that the
+        body's kind cannot carry). A fault on the way carries the request in its transcript.
+        """
+        content = self._first.encode(item.payload)
+        deadline = min(item.deadline, self._session.deadline())
+        if self._endpoints is not None:
+            return self._deliver_to_one(self._endpoints, item, content, deadline)
+        message = self._first.message(item, content)
+        try:
+            answer = self._session.send_message(self._first.origin, message, deadline=deadline)
+        except DeliveryFault as fault:
+            fault.transcript = {"request": self._first.shown(item, content)}
+            raise
+        return self._outcome(answer, {"request": self._first.shown(item, content)})
+
+    def _deliver_to_one(
+        self, endpoints: Endpoints[RequestTemplate], item: Item, content: bytes, deadline: float
+    ) -> Outcome:
+        """Send to the endpoint whose turn it is; what nothing has left of yet goes on to the next one."""
+        tried: dict[RequestTemplate, str] = {}
+        while True:
+            with endpoints.choose(without=tried) as lease:
+                request = lease.endpoint
+                others = len(self._requests) - len(tried) - 1
+                try:
+                    answer = self._session.send_message(
+                        request.origin,
+                        request.message(item, content),
+                        deadline=deadline,
+                        connect_by=_share(deadline, others) if others else None,
+                    )
+                except (TransientFault, ConfigurationFault) as fault:
+                    lease.absent()
+                    if fault.unsent and others and monotonic() < deadline:
+                        tried[request] = fault.reason
+                        continue
+                    fault.transcript = _told(request.shown(item, content), tried)
+                    raise
+                if answer.status in _FROM_BEFORE_IT:
+                    lease.absent()
+                else:
+                    lease.there()
+            return self._outcome(answer, _told(request.shown(item, content), tried))
+
+    def _outcome(self, answer: Answer, transcript: dict[str, Any]) -> Outcome:
+        transcript |= {"response": _shown(answer), "ms": round(answer.ms, 2)}
+        return self._rules.interpret(answer.status, answer.headers, answer.body, transcript, truncated=answer.truncated)
+
+    def check(self) -> None:
+        """Reach every endpoint and ask `check_url` with the destination's credentials; raises as `deliver` does.
+
+        With one endpoint, asking `check_url` is enough.
+        """
+        request = check_request(self.settings)
+        if self._endpoints is not None or request is None:
+            self._reach_all()
+        if request is not None:
+            self._ask(*request)
+
+    def _reach_all(self) -> None:
+        faults: list[DeliveryFault] = []
+        for request in self._requests:
+            try:
+                self._session.reach(request.origin, deadline=self._session.deadline())
+            except DeliveryFault as fault:
+                faults.append(fault)
+        if faults:
+            worst = next((fault for fault in faults if fault.fault is Fault.CONFIGURATION), faults[0])
+            raise type(worst)("; ".join(dict.fromkeys(fault.reason for fault in faults)))
+
+    def _ask(self, url: str, headers: Mapping[str, str]) -> None:
+        message = head(self.settings.check_method, url, headers)
+        answer = self._session.send_message(Origin.of(url), message, deadline=self._session.deadline())
+        outcome = ResponseRules(None).interpret(answer.status, answer.headers, answer.body)
+        if outcome.fault is Fault.TRANSIENT:
+            raise TransientFault(outcome.reason or "", retry_after=outcome.retry_after)
+        if outcome.reason is not None:  # any other answer than 2xx has one
+            raise ConfigurationFault(outcome.reason)
+
+    def close(self) -> None:
+        """Give back threads and connections."""
+        super().close()
+        self._session.close()
+
+
+def _share(deadline: float, others: int) -> float:
+    """When a connection must stand so that others can still be tried in time."""
+    now = monotonic()
+    return now + min(_CONNECT_SECONDS, (deadline - now) / (others + 1))
+
+
+def _told(request: dict[str, Any], tried: Mapping[RequestTemplate, str]) -> dict[str, Any]:
+    """A transcript's beginning: the request, and before it the endpoints that could not be reached in this attempt."""
+    if not tried:
+        return {"request": request}
+    return {"tried": {before.shown_url: reason for before, reason in tried.items()}, "request": request}
+
+
+def _shown(answer: Answer) -> dict[str, Any]:
+    """The answer as a transcript keeps it."""
+    body = readable(answer.body[:SHOWN_BYTES], answer.headers.get("content-type", ""))
+    shown = {"status": answer.status, "headers": mask(answer.headers), "body": body}
+    if answer.truncated:
+        shown["truncated"] = True
+    return shown

@@ -1,0 +1,227 @@
+"""Salesforce: a lead is upserted by an external id through the REST API.
+
+Signs on with OAuth's client credentials and keeps the token itself; simple-salesforce gets it as a session id, so that
+its own refresh (which drops headers and knows no end) never runs. The external id makes a repeat an update.
+"""
+
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+from urllib.parse import quote
+
+import requests
+from pydantic import AfterValidator, ConfigDict, Field, SecretStr, StrictBool, StringConstraints
+from simple_salesforce.api import Salesforce
+from simple_salesforce.exceptions import SalesforceError
+
+from app.config.base import Strict
+from app.config.schema import LimitsConfig, ResponseConfig
+from app.connectors import _vendor
+from app.connectors._salesforce_errors import refusal, sign_on_refusal
+from app.connectors._transport import session
+from app.connectors._vendor import Call
+from app.connectors.base import Capability, Connector, Property
+from app.errors import ConfigurationFault, DataFault, DeliveryFault, TransientFault
+from app.model import Fault, Item, Outcome, Result
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
+RuleId = Annotated[str, StringConstraints(pattern=r"^01Q[A-Za-z0-9]{12}([A-Za-z0-9]{3})?$")]
+
+
+class SalesforceSettings(Strict):
+    """Connection settings of a destination of type `salesforce`."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    instance_url: Annotated[str, AfterValidator(_vendor.base_url)] = Field(
+        examples=["https://example.my.salesforce.com"]
+    )
+    """The org's My Domain address; client credentials are not accepted at login.salesforce.com."""
+    client_id: SecretStr = Field(examples=["${env:SALESFORCE_CLIENT_ID}"])
+    """Consumer key of the external client app, with the client credentials flow enabled."""
+    client_secret: SecretStr = Field(examples=["${env:SALESFORCE_CLIENT_SECRET}"])
+    """Its consumer secret."""
+    api_version: str = Field("65.0", pattern=r"^(4[6-9]|[5-9]\d|1\d\d)\.0$", examples=["65.0"])
+    """Version of the REST API, 46.0 or newer."""
+    object: Name = Field("Lead", examples=["Contact"])
+    """API name of the object."""
+    external_id_field: Name = Field(examples=["Leadrelay_Id__c"])
+    """API name of the unique external id field; it gets the mapped property of that name, else the delivery's id."""
+    auto_assign: StrictBool | RuleId = Field(default=True, examples=["01Qxx0000000001AAA"])
+    """Apply the active assignment rules, none (false), or the one of that id."""
+    allow_duplicates: bool = Field(default=False, examples=[True])
+    """Save also when a duplicate rule that only alerts has found a duplicate."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Exchange:
+    """A request and its answer, whatever its status."""
+
+    call: Call
+    response: requests.Response
+
+    def transcript(self) -> dict[str, Any]:
+        """What is kept of it."""
+        return self.call.transcript(self.response)
+
+
+class SalesforceConnector(Connector[SalesforceSettings]):
+    """One org; all threads share its token and its connections."""
+
+    Settings: ClassVar[type[SalesforceSettings]] = SalesforceSettings
+    capabilities = Capability.IDEMPOTENT | Capability.CHECK | Capability.DESCRIBE
+    # What the session cannot send is told apart there; requests itself refuses odd addresses and headers.
+    faults: ClassVar[Mapping[type[Exception], Fault]] = {requests.RequestException: Fault.CONFIGURATION}
+
+    def __init__(
+        self, name: str, settings: SalesforceSettings, *, limits: LimitsConfig, response: ResponseConfig | None = None
+    ) -> None:
+        super().__init__(name, settings, limits=limits, response=response)
+        self._session = session(limits)
+        self._lock = threading.Lock()
+        self._client: Salesforce | None = None
+        self._headers = _headers(settings)
+
+    def deliver(self, item: Item) -> Outcome:
+        """Upsert one record; `reference` is its id, captured `created` tells new from updated."""
+        values = {name: _plain(value) for name, value in item.payload.items()}
+        external_id = _external_id(values.pop(self.settings.external_id_field, None) or item.key)
+        path = f"sobjects/{self.settings.object}/{self.settings.external_id_field}/{external_id}"
+        body = _vendor.write_json(values)
+        with self._session.until(min(item.deadline, self._session.deadline())):
+            done = self._exchange("PATCH", path, body)
+        transcript = done.transcript()
+        if not _vendor.is_success(done.response):
+            found = refusal(done.response, self.settings.external_id_field, transcript)
+            if isinstance(found, Outcome):
+                return found
+            raise found
+        answer = _vendor.read_json(done.response, transcript=transcript)
+        if not isinstance(answer, dict) or "id" not in answer:
+            raise TransientFault("the answer names no record", ambiguous=True, transcript=transcript)
+        return Outcome(
+            result=Result.SUCCESS,
+            reference=answer["id"],
+            captured={"created": answer.get("created") is True},
+            transcript=transcript,
+        )
+
+    def check(self) -> None:
+        """Sign on, read the limits, and see that the object has the external id field."""
+        self._read("limits")
+        name = self.settings.external_id_field
+        fields = {field["name"]: field for field in self._fields()}
+        if not fields.get(name, {}).get("externalId"):
+            raise ConfigurationFault(f"{self.settings.object} has no external id field {name}, or we may not see it")
+
+    def describe(self) -> list[Property]:
+        """The fields of the object that can be written."""
+        return [
+            Property(
+                name=field["name"],
+                type=field["type"],
+                required=not field["nillable"] and not field["defaultedOnCreate"],
+                label=field["label"],
+            )
+            for field in self._fields()
+            if field["createable"] or field["updateable"]
+        ]
+
+    def close(self) -> None:
+        """Give back threads and connections."""
+        super().close()
+        self._session.close()
+
+    def _fields(self) -> list[dict[str, Any]]:
+        fields: list[dict[str, Any]] = self._read(f"sobjects/{self.settings.object}/describe")["fields"]
+        return fields
+
+    def _read(self, path: str) -> Any:
+        with self._session.until(self._session.deadline()):
+            done = self._exchange("GET", path)
+        if not _vendor.is_success(done.response):
+            found = refusal(done.response, self.settings.external_id_field, done.transcript())
+            raise found if isinstance(found, DeliveryFault) else ConfigurationFault(found.reason or path)
+        return _vendor.read_json(done.response)
+
+    def _exchange(self, method: str, path: str, body: str = "") -> _Exchange:
+        """One request; where the token is no longer good, once more with a new one."""
+        client = self._signed_on(stale=None)
+        done = self._try(client, method, path, body)
+        if done.response.status_code != requests.codes.unauthorized:
+            return done
+        return self._try(self._signed_on(stale=client), method, path, body)
+
+    def _try(self, client: Salesforce, method: str, path: str, body: str) -> _Exchange:
+        call = Call(method=method, url=f"{client.base_url}{path}", body=body)
+        seen: list[requests.Response] = []
+        hooks = {"response": lambda response, **_: seen.append(response)}
+        try:
+            # Its exceptions lose the answer's headers, its result the status: both are read from the answer itself.
+            with suppress(SalesforceError, requests.JSONDecodeError):
+                client.restful(path, method=method, data=body.encode() or None, headers=self._headers, hooks=hooks)
+        except DeliveryFault as fault:
+            fault.transcript = call.transcript()
+            raise
+        return _Exchange(call=call, response=seen[0])
+
+    def _signed_on(self, *, stale: Salesforce | None) -> Salesforce:
+        """The client to send with; signs on if there is none yet or it is the `stale` one, once for all threads."""
+        with self._lock:
+            if self._client is None or self._client is stale:
+                self._client = self._sign_on()
+            return self._client
+
+    def _sign_on(self) -> Salesforce:
+        """OAuth 2.0 client credentials flow (RFC 6749, 4.4; Salesforce Help, remoteaccess_oauth_client_credentials_flow)."""
+        form = {
+            "grant_type": "client_credentials",
+            "client_id": self.settings.client_id.get_secret_value(),
+            "client_secret": self.settings.client_secret.get_secret_value(),
+        }
+        try:
+            response = self._session.post(f"{self.settings.instance_url}/services/oauth2/token", data=form)
+        except TransientFault as fault:
+            raise TransientFault(f"sign-on: {fault.reason}") from None  # no lead has left: nothing is ambiguous
+        if response.status_code != requests.codes.ok:
+            raise sign_on_refusal(response)
+        try:
+            given = response.json()
+            token, url = str(given["access_token"]), _vendor.base_url(str(given["instance_url"]))
+        except (ValueError, KeyError, TypeError):
+            raise TransientFault("sign-on: the answer holds no token") from None
+        client = Salesforce(
+            session_id=token, instance_url=url, version=self.settings.api_version, session=self._session
+        )
+        client.base_url = f"{url}/services/data/v{self.settings.api_version}/"  # it keeps only the host, and only https
+        return client
+
+
+def _headers(settings: SalesforceSettings) -> dict[str, str]:
+    """Request headers of an upsert (REST API Developer Guide: Assignment Rule Header, Duplicate Rule Header)."""
+    headers = {"X-PrettyPrint": "0"}
+    if settings.auto_assign is not True:
+        headers["Sforce-Auto-Assign"] = str(settings.auto_assign or "FALSE")
+    if settings.allow_duplicates:
+        headers["Sforce-Duplicate-Rule-Header"] = "allowSave=true"
+    return headers
+
+
+def _plain(value: Any) -> Any:
+    """A value as the REST API takes it: several values of a multi-select picklist are one text."""
+    return ";".join(map(str, value)) if isinstance(value, list) else value
+
+
+def _external_id(value: Any) -> str:
+    text = str(value)
+    if isinstance(value, Mapping) or text in {".", ".."}:  # dots alone would be taken for a step in the path
+        raise DataFault("the mapped external id is not usable")
+    try:
+        return quote(text, safe="")
+    except UnicodeEncodeError:
+        raise DataFault("the mapped external id is not usable") from None
+
+
+CONNECTOR = SalesforceConnector
