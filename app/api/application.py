@@ -1,0 +1,126 @@
+"""The API put together: the two bare doors, the FastAPI routes, errors as problems, and what lives as long as they do."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from importlib.metadata import version
+
+from anyio.to_thread import current_default_thread_limiter
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from app.api import bulk, documentation, health, operating, reading, submission
+from app.api.problem import MEDIA_TYPE, Kind, Problem, invalid, problem_of
+from app.api.service import Service, stop
+from app.api.wire import Answering, encode
+from app.errors import Complaint, LeadrelayError
+from app.settings import Settings
+
+_READING_THREADS = 4
+_BY_STATUS = {
+    HTTPStatus.BAD_REQUEST: Kind.MALFORMED_BODY,
+    HTTPStatus.NOT_FOUND: Kind.NOT_FOUND,
+    HTTPStatus.METHOD_NOT_ALLOWED: Kind.METHOD_NOT_ALLOWED,
+}
+
+
+class Application:
+    """The ASGI application of one process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._app = FastAPI(
+            title="leadrelay",
+            version=version("leadrelay"),
+            summary="Takes inbound leads and delivers each one to every destination it is routed to.",
+            docs_url=None,
+            redoc_url=None,
+            redirect_slashes=False,
+            lifespan=self._lifespan,
+        )
+        self._door = Answering(submission.SubmissionDoor(self._app), submission.ROUTE)
+        self._app.add_exception_handler(LeadrelayError, _on_error)
+        self._app.add_exception_handler(HTTPException, _on_http_error)
+        self._app.add_exception_handler(RequestValidationError, _on_validation_error)
+        self._app.add_exception_handler(Exception, _on_defect)
+        self._app.router.routes += [
+            Route("/v1/leads", self._door, methods=["POST"]),
+            Route("/v1/leads/bulk", Answering(bulk.BulkDoor(self._app), bulk.ROUTE), methods=["POST"]),
+        ]
+        for part in (reading, operating, health):
+            self._app.include_router(part.router)
+        documentation.add(self._app)
+        self._framework = Answering(self._app)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI's one entry (asgi.readthedocs.io)."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+        elif scope["path"] == "/v1/leads" and scope["method"] == "POST":
+            await self._door(scope, receive, send)  # past the framework: a fifth of a request's cost
+        else:
+            await self._framework(scope, receive, send)
+
+    def release(self) -> None:
+        """Answer requests that wait for outcomes now: the process is about to stop."""
+        self._app.state.service.waiting.release()
+
+    @asynccontextmanager
+    async def _lifespan(self, app: FastAPI) -> AsyncIterator[None]:
+        service = Service.create(self._settings)
+        app.state.service = service
+        # Slow questions may not take every connection of the pool from those who submit.
+        current_default_thread_limiter().total_tokens = min(_READING_THREADS, self._settings.database_pool)
+        following = asyncio.create_task(service.follow_configuration())
+        try:
+            yield
+        finally:
+            await stop(following)
+            await service.close()
+
+
+def create(settings: Settings) -> Application:
+    """The API as an ASGI application; its lifespan opens and closes the ledger."""
+    return Application(settings)
+
+
+async def _on_error(_request: Request, error: Exception) -> Response:
+    problem = problem_of(error)
+    if problem.kind is Kind.DEFECT:
+        raise error
+    return _response(problem)
+
+
+async def _on_defect(_request: Request, error: Exception) -> Response:
+    return _response(problem_of(error))  # Starlette raises it again, so that `Answering` logs it
+
+
+async def _on_http_error(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    kind = _BY_STATUS.get(HTTPStatus(error.status_code))
+    if kind is None:
+        raise error
+    detail = {
+        Kind.NOT_FOUND: "nothing answers at this address; /docs lists what does",
+        Kind.METHOD_NOT_ALLOWED: "this address takes another method; /docs lists them",
+    }.get(kind, str(error.detail))
+    return _response(Problem(kind, detail, headers=error.headers))
+
+
+async def _on_validation_error(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    complaints = [
+        Complaint(field=".".join(str(part) for part in one["loc"][1:]) or str(one["loc"][0]), detail=one["msg"])
+        for one in error.errors()
+    ]
+    malformed = any(one["type"] == "json_invalid" for one in error.errors())
+    return _response(invalid(Kind.MALFORMED_BODY if malformed else Kind.INVALID_PARAMETER, complaints))
+
+
+def _response(problem: Problem) -> Response:
+    return Response(encode(problem.document()), problem.status, problem.headers, MEDIA_TYPE)
