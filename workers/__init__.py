@@ -1,0 +1,1 @@
+"""The worker process: its Celery app, boot steps and life cycle."""
