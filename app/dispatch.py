@@ -105,7 +105,7 @@ class Dispatcher:
         name = step.config.name
         digest, flow = self._flows.get(name, ("", None))
         if flow is None or digest != step.digest:
-            flow = Flow(step.config, now=now)
+            flow = Flow(step.config, now=now, threads=self._settings.worker_threads)
             if seconds := flow.longest_seconds:
                 flow.recall(now, rollup.sent(self._database, name, seconds=seconds))
             self._flows[name] = (step.digest, flow)

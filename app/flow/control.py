@@ -22,13 +22,16 @@ Minutes = Mapping[datetime, tuple[int, int, float]]
 
 
 class Flow:
-    """The bounds of one destination, as far as the leader must remember them. Times are of its monotonic clock."""
+    """The bounds of one destination, as far as the leader must remember them. Times are of its monotonic clock.
 
-    def __init__(self, config: DestinationConfig, *, now: float) -> None:
+    `threads`: how many groups one worker delivers at the same time.
+    """
+
+    def __init__(self, config: DestinationConfig, *, now: float, threads: int) -> None:
         limits = config.limits
         self._limits = limits
         self._ramp_seconds = config.circuit.ramp_seconds
-        self._pace = Pace(looked_at=now)
+        self._pace = Pace(looked_at=now, threads=threads)
         self._rates = [(seconds, RateWindow(count, seconds)) for count, seconds in map(parse_rate, limits.rate)]
         self._adaptive = Adaptive(limits.window, start=2 * limits.concurrency) if limits.adaptive else None
         self._seen: Minutes | None = None

@@ -15,8 +15,8 @@ MEMORY_SECONDS = 5.0
 """How slowly a speed that was reached is forgotten."""
 MESSAGES = 4
 """In so many messages at least is a full allowance sent, so that several workers have a share."""
-CROWD, CROWD_IF_STILL = 32, 8
-"""So many messages at most are out, and while nothing was seen to end: each may hold a thread of a worker."""
+CROWD, CROWD_IF_STILL = 1 / 2, 1 / 8
+"""So many messages at most are out, of a worker's threads, and while nothing was seen to end: each may hold a thread."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -24,6 +24,8 @@ class Pace:
     """One destination's speed: what left the queue or the workers' hands between two looks of the leader."""
 
     looked_at: float
+    threads: int
+    """How many groups one worker delivers at the same time."""
     under_way: int = 0
     messages: float = 0.0
     """About how many messages are out: those dispatched, less as their deliveries are seen to end."""
@@ -48,7 +50,7 @@ class Pace:
         self.messages *= min(1.0, active / self.under_way) if self.under_way else 0.0
         self.looked_at, self.under_way = now, active
         allowed = max(least, round(AHEAD_SECONDS * self.per_second))
-        is_crowded = self.messages >= (CROWD_IF_STILL if self.still else CROWD)
+        is_crowded = self.messages >= max(1, self.threads * (CROWD_IF_STILL if self.still else CROWD))
         return min(allowed, active) if is_crowded else allowed
 
     def dispatched(self, count: int, *, messages: int = 1) -> None:
