@@ -66,7 +66,9 @@ def test_an_answer_that_is_none_is_tried_again_or_shown(stage: Stage, kind: str)
         with stage.history.fault(kind, ambiguous=True, delays=True):
             stage.accept(6)
             tried = 1 if kind in REFUSALS else 3
-            await_that(lambda: len({one.headers["idempotency-key"] for one in server.received}) >= tried, "it was tried")
+            await_that(
+                lambda: len({one.headers["idempotency-key"] for one in server.received}) >= tried, "it was tried"
+            )
             sleep(min(stage.plan.fault_seconds, 2.0))
             server.behaviour = SOUND
             if kind in REFUSALS:  # who redirects has taken nothing
