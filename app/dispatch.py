@@ -19,7 +19,7 @@ from app.flow.control import Flow
 from app.flow.share import leftover, split
 from app.flow.volume import period_starts
 from app.ledger import Database, dispatch, rollup
-from app.ledger.dispatch import Queued, Survey
+from app.ledger.dispatch import Queued, Survey, UnderWay
 from app.model import Lane, Priority
 from app.repair import expire_leases, move_late, release_overlooked
 from app.settings import Settings
@@ -60,7 +60,8 @@ class Dispatcher:
         self._turns += 1
         may_go = [step for name in seen.due if (step := compiled.steps.get(name)) and _may_go(step, seen)]
         rooms = self._rooms(may_go, seen, now)
-        taken = self._queue({name: split(room, seen.due[name], self._turns) for name, room in rooms.items() if room})
+        shares = {name: split(room, seen.due[name], self._turns) for name, room in rooms.items() if room}
+        taken = self._one_suspect_each(self._queue(shares, seen))
         counts = {name: sum(map(len, lanes.values())) for name, lanes in taken.items()}
         self._publish([message for name, lanes in taken.items() for message in self._messages(name, lanes)])
         full = [name for name, room in rooms.items() if room <= counts.get(name, 0)]
@@ -87,18 +88,35 @@ class Dispatcher:
             self._publisher.bury(letters)
             dispatch.mirrored(self._database, [letter.delivery_id for letter in letters])
 
-    def _queue(self, shares: Mapping[str, Mapping[Lane, int]]) -> dict[str, dict[Lane, list[Queued]]]:
+    def _queue(self, shares: Mapping[str, Mapping[Lane, int]], seen: Survey) -> dict[str, dict[Lane, list[Queued]]]:
         """Take each lane's share; what some had no use for goes to the others, once."""
-        taken = dispatch.queue(self._database, shares)
+        busy = [name for name, under_way in seen.active.items() if under_way.alone]
+        taken = dispatch.queue(self._database, shares, without_suspects=busy)
         again: dict[str, Mapping[Lane, int]] = {}
         for name, lanes in shares.items():
             found = {lane: len(ids) for lane, ids in taken.get(name, {}).items()}
             unused, hungry = leftover(lanes, found)
             if unused and hungry:
                 again[name] = split(unused, hungry, self._turns)
-        for name, more in dispatch.queue(self._database, again).items():
+        for name, more in dispatch.queue(self._database, again, without_suspects=busy).items():
             for lane, ids in more.items():
                 taken.setdefault(name, {}).setdefault(lane, []).extend(ids)
+        return taken
+
+    def _one_suspect_each(self, taken: dict[str, dict[Lane, list[Queued]]]) -> dict[str, dict[Lane, list[Queued]]]:
+        """Of what may have ended several workers, one goes to each destination, and with nothing else that may have."""
+        surplus = []
+        for lanes in taken.values():
+            alone = [one for found in lanes.values() for one in found if one.alone]
+            suspects = [one for one in alone if one.suspect]
+            surplus += suspects[1:] if suspects == alone else suspects
+        if surplus:
+            dispatch.unqueue(self._database, [one.id for one in surplus])
+            left = set(surplus)
+            taken = {
+                name: {lane: [one for one in found if one not in left] for lane, found in lanes.items()}
+                for name, lanes in taken.items()
+            }
         return taken
 
     def _flow(self, step: Step, now: float) -> Flow:
@@ -120,7 +138,7 @@ class Dispatcher:
         for name, flow in flows.items():
             gate = seen.gates.get(name)
             closed_seconds = gate.closed_seconds if gate else None
-            active, delivering = seen.active.get(name, (0, 0))
+            active, delivering, _ = seen.active.get(name, UnderWay(0, 0))
             rooms[name] = flow.room(now=now, active=active, delivering=delivering, closed_seconds=closed_seconds)
         return rooms
 

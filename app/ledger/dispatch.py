@@ -5,10 +5,10 @@ transactions do not wait for the disk (`synchronous_commit = off`).
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from app.ledger.acceptance import PRIORITIES
@@ -16,6 +16,8 @@ from app.ledger.database import Database
 from app.ledger.work import WORKER_ENDED
 from app.model import DeadLetter, Lane
 
+SUSPECT_AFTER = 2
+"""After so many attempts the last of which its worker did not survive, a delivery may be what ended it."""
 _CLASSES = list(PRIORITIES)
 
 
@@ -39,17 +41,25 @@ class Gate:
 
 
 class Queued(NamedTuple):
-    """A delivery to be sent; `alone`, because the worker that had it last ended, and it may be why."""
+    """A delivery to be sent; `alone`, because the worker that had it last ended, and it may be why.
+
+    `suspect`: not for the first time. Only one such may be under way, lest it take others along that have done nothing.
+    """
 
     id: UUID
     alone: bool
+    suspect: bool = False
 
 
 class UnderWay(NamedTuple):
-    """How many deliveries of a destination are queued or in flight, and how many of these in workers' hands."""
+    """How many deliveries of a destination are queued or in flight, how many of these in workers' hands.
+
+    `alone`: how many are there because the worker that had them last ended.
+    """
 
     active: int
     delivering: int
+    alone: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,17 +98,19 @@ with recursive lanes as (
 select destination, priority, source, due_at <= now() from lanes where due_at < '9999-01-01'
 """
 _ACTIVE = b"""
-select destination, count(*), count(*) filter (where state = 'delivering') from deliveries
-where state in ('queued', 'delivering') group by destination
+select destination, count(*), count(*) filter (where state = 'delivering'), count(*) filter (where reason = %s)
+from deliveries where state in ('queued', 'delivering') group by destination
 """
 _QUEUE = b"""
 with picked as (
     select due.id
-    from unnest(%b::text[], %b::int[], %b::text[], %b::int[]) as wanted (destination, priority, source, room)
+    from unnest(%(names)b::text[], %(priorities)b::int[], %(sources)b::text[], %(rooms)b::int[])
+        as wanted (destination, priority, source, room)
     cross join lateral (
         select id from deliveries
         where destination = wanted.destination and priority = wanted.priority and source = wanted.source
             and state = 'ready' and due_at <= now()
+            and (attempts < %(suspect_after)b or reason is distinct from %(ended)b or destination <> all (%(busy)b::text[]))
         order by due_at limit wanted.room
         for update skip locked
     ) as due
@@ -106,7 +118,7 @@ with picked as (
 update deliveries set state = 'queued', lease_until = now()
 from picked where deliveries.id = picked.id
 returning deliveries.destination, deliveries.priority, deliveries.source, deliveries.id,
-          coalesce(deliveries.reason = %b, false)
+          coalesce(deliveries.reason = %(ended)b, false), attempts
 """
 _PROBE = b"""
 update destination_status set circuit = 'half-open', probe_at = now() + make_interval(secs => %s)
@@ -150,8 +162,13 @@ _UNMIRRORED = (
 )
 
 
-def queue(database: Database, rooms: Mapping[str, Mapping[Lane, int]]) -> dict[str, dict[Lane, list[Queued]]]:
-    """Mark what is due as queued, at most `rooms[destination][lane]` each, oldest due first."""
+def queue(
+    database: Database, rooms: Mapping[str, Mapping[Lane, int]], *, without_suspects: Collection[str] = ()
+) -> dict[str, dict[Lane, list[Queued]]]:
+    """Mark what is due as queued, at most `rooms[destination][lane]` each, oldest due first.
+
+    Nothing that is suspected of having ended several workers goes to the destinations `without_suspects`.
+    """
     wanted = [
         (name, PRIORITIES[lane.priority], lane.source, room)
         for name, lanes in rooms.items()
@@ -161,12 +178,16 @@ def queue(database: Database, rooms: Mapping[str, Mapping[Lane, int]]) -> dict[s
     groups: dict[str, dict[Lane, list[Queued]]] = {}
     if not wanted:
         return groups
-    columns = [list(column) for column in zip(*wanted, strict=True)]
+    columns: dict[str, Any] = dict(
+        zip(("names", "priorities", "sources", "rooms"), map(list, zip(*wanted, strict=True)), strict=True)
+    )
+    columns |= {"ended": WORKER_ENDED, "suspect_after": SUSPECT_AFTER, "busy": list(without_suspects)}
     with database.transaction() as connection:
         connection.execute(b"set local synchronous_commit = off")
-        for name, priority, source, delivery, alone in connection.execute(_QUEUE, (*columns, WORKER_ENDED)):
+        for name, priority, source, delivery, alone, attempts in connection.execute(_QUEUE, columns):
             lane = Lane(_CLASSES[priority], source)
-            groups.setdefault(name, {}).setdefault(lane, []).append(Queued(delivery, alone))
+            found = Queued(delivery, alone, alone and attempts >= SUSPECT_AFTER)
+            groups.setdefault(name, {}).setdefault(lane, []).append(found)
     return groups
 
 
@@ -184,7 +205,7 @@ def survey(database: Database) -> Survey:
     with database.transaction() as connection:
         lanes = connection.execute(_LANES).fetchall()
         moment = connection.execute(b"select now()").fetchone()
-        active = {row[0]: UnderWay(row[1], row[2]) for row in connection.execute(_ACTIVE)}
+        active = {row[0]: UnderWay(*row[1:]) for row in connection.execute(_ACTIVE, (WORKER_ENDED,))}
         gates = {
             row[0]: Gate(paused=row[1], circuit=row[2], closed_seconds=row[3], wait_seconds=row[4] or 0.0)
             for row in connection.execute(_GATES)

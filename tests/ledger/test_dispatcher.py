@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
 import pytest
 from psycopg.types.json import Jsonb
@@ -11,7 +12,7 @@ from app.broker import Publisher, create
 from app.catalog import Catalog
 from app.config.schema import DestinationConfig, Document, SourceConfig
 from app.dispatch import Dispatcher
-from app.ledger import Database, acceptance, dispatch
+from app.ledger import Database, acceptance, dispatch, work
 from app.model import State
 from app.settings import Settings
 from tests.ledger.conftest import new_lead, state_of
@@ -75,3 +76,31 @@ def test_a_destination_removed_for_good_holds_its_work(database: Database, dispa
     acceptance.accept(database, [lead])
     dispatcher.turn()
     assert state_of(database, lead.deliveries[0].id) is State.HELD
+
+
+def test_what_may_have_ended_several_workers_goes_one_by_one(database: Database, dispatcher: Dispatcher) -> None:
+    leads = [new_lead(destinations=("a",)) for _ in range(6)]
+    acceptance.accept(database, leads)
+    ids = [lead.deliveries[0].id for lead in leads]
+    ended = "update deliveries set reason = %s, attempts = %s where id = any(%s) returning 1"
+    database.fetch(ended, (work.WORKER_ENDED, 1, ids[:2]))
+    database.fetch(ended, (work.WORKER_ENDED, 2, ids[2:5]))
+
+    def sent() -> set[UUID]:
+        dispatcher.turn()
+        found = "select id from deliveries where state = 'queued'"
+        return {row[0] for row in database.fetch(found)}
+
+    def end(*done: UUID) -> None:
+        database.fetch("update deliveries set state = 'delivered' where id = any(%s) returning 1", (list(done),))
+
+    assert sent() == {*ids[:2], ids[5]}, "suspects wait for those whose worker ended once"
+    end(ids[0])
+    assert sent() == {ids[1], ids[5]}
+    end(ids[1])
+    gone = []
+    while suspect := sent() - {ids[5]}:
+        assert sent() - {ids[5]} == suspect, "one at a time"
+        gone += suspect
+        end(*suspect)
+    assert sorted(gone) == sorted(ids[2:5])
