@@ -15,16 +15,16 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from app.config.schema import LimitsConfig
-from app.connectors import _connection
+from app.connectors import _tls
 from app.connectors._transport import Answer, Session, exchange, session
 from app.errors import ConfigurationFault, TransientFault
 from tests.connectors import fault_server
-from tests.connectors.fault_server import answer
+from tests.connectors.fault_server import LOCAL, answer
 
 
 @pytest.fixture
 def through() -> Iterator[Session]:
-    with session(LimitsConfig(timeout_seconds=2.0)) as found:
+    with session(LimitsConfig(timeout_seconds=2.0), LOCAL) as found:
         yield found
 
 
@@ -82,9 +82,9 @@ def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Autho
     """An authority this process trusts."""
     found = Authority(tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(found.path))
-    _connection.tls_context.cache_clear()
+    _tls.default_context.cache_clear()
     yield found
-    _connection.tls_context.cache_clear()
+    _tls.default_context.cache_clear()
 
 
 def test_trusted_certificate_is_accepted_and_the_connection_kept(authority: Authority, through: Session) -> None:
