@@ -22,6 +22,7 @@ _REFUSALS = {
     "SSLV3_ALERT_CERTIFICATE_EXPIRED": "does not accept our certificate: it has expired",
     "SSLV3_ALERT_CERTIFICATE_UNKNOWN": "does not accept our certificate",
     "TLSV1_ALERT_UNKNOWN_CA": "does not accept our certificate: it does not know its authority",
+    "TLSV1_ALERT_DECRYPT_ERROR": "does not accept our certificate: its signature is not its authority's",
     "TLSV1_ALERT_ACCESS_DENIED": "does not let our certificate in",
     # What a server that gets no client certificate says before TLS 1.3.
     "SSLV3_ALERT_HANDSHAKE_FAILURE": "refused the TLS handshake: it may ask for a client certificate (network.certificate)",
