@@ -75,12 +75,12 @@ def _unless_referred(check: Callable[[str], Any]) -> Callable[[str], str]:
 
 
 def _proxy(url: str) -> None:
-    parts = urlsplit(url)
     try:
-        port = parts.port
+        parts = urlsplit(url)
+        complete = parts.scheme == "http" and parts.hostname and parts.port
     except ValueError:
-        port = None
-    if parts.scheme != "http" or not parts.hostname or port is None:
+        complete = False
+    if not complete:
         raise ValueError("not the address of a proxy: write http://HOST:PORT")
     if parts.path.strip("/") or parts.query or parts.fragment:
         raise ValueError("the address of a proxy has no path, query or fragment: write http://HOST:PORT")
