@@ -4,6 +4,7 @@
 requests or answers beyond what `_wire` and `_proxy` make of them.
 """
 
+import re
 import ssl
 from dataclasses import dataclass
 from socket import IPPROTO_TCP, SO_KEEPALIVE, SOL_SOCKET, TCP_NODELAY, socket
@@ -21,6 +22,7 @@ from app.errors import ConfigurationFault, DeliveryFault, TransientFault
 
 IDLE_SECONDS = 4.0
 """Idle connections older than this are not used again: many servers close theirs after 5 s (Node.js, Apache)."""
+_HOST = re.compile(r"[\w.:%~-]+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,8 @@ class Origin:
             raise ConfigurationFault("the address is not an absolute http or https URL") from None
         if not host:
             raise ConfigurationFault("the address names no host")
+        if not _HOST.fullmatch(host):  # it goes into requests to a proxy
+            raise ConfigurationFault("the host in the address is written with characters that no host has")
         return cls(parts.scheme, host, port)
 
     def __str__(self) -> str:

@@ -28,7 +28,7 @@ def literal(host: str, port: int) -> Found:
         return getaddrinfo(host, port, type=SOCK_STREAM, flags=AI_NUMERICHOST)  # type: ignore[return-value]  # strings for hosts
     except gaierror:
         return []
-    except UnicodeError:
+    except ValueError:  # UnicodeError is one
         raise _unresolved(host) from None
 
 
@@ -43,7 +43,7 @@ def _looked_up(host: str, port: int, deadline: float) -> Found:
     def look_up() -> None:
         try:
             answers.put(getaddrinfo(host, port, type=SOCK_STREAM))
-        except (OSError, UnicodeError):
+        except (OSError, ValueError):
             answers.put(None)
 
     try:

@@ -169,6 +169,14 @@ def test_an_ipv6_address_is_written_in_brackets(proxy: FaultServer, through: Ses
     assert [one.target for one in proxy.received] == ["http://[2606:4700::1111]:8443/leads", "[2606:4700::1111]:8443"]
 
 
+@pytest.mark.parametrize("host", ["a b", "a HTTP/1.1", "a\0b", "a'b", "a|b"], ids=ascii)
+def test_nothing_but_a_host_gets_into_a_request_to_the_proxy(proxy: FaultServer, through: Session, host: str) -> None:
+    for scheme in ("http", "https"):
+        with pytest.raises(DeliveryFault):
+            through.reach(Origin.of(f"{scheme}://{host}/"), deadline=monotonic() + 2)
+    assert proxy.connected == 0
+
+
 ANSWERS: list[tuple[str, Behaviour, type[DeliveryFault], str]] = [
     ("407", answer(407), ConfigurationFault, "asks for other credentials"),
     ("403", answer(403), ConfigurationFault, "does not let us connect to buyer.example:443"),
