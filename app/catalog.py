@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from app import connectors
 from app.config.flow import FallbackConfig
+from app.config.network import NetworkConfig
 from app.config.reference import ancestors, routed
 from app.config.schema import DestinationConfig, Document, SourceConfig
 from app.config.secrets import clear_secrets, references, resolve
@@ -112,10 +113,19 @@ def connector_settings(config: DestinationConfig, environ: Mapping[str, str]) ->
     try:
         return kind.Settings.model_validate(resolve(config.settings, environ=environ))
     except ValidationError as error:
-        fields = ", ".join(
-            ".".join(str(part) for part in problem["loc"]) for problem in error.errors(include_input=False)
-        )
-        raise ConfigurationFault(f"settings of destination {config.name} are invalid: {fields}") from None
+        raise ConfigurationFault(f"settings of destination {config.name} are invalid: {_fields(error)}") from None
+
+
+def _network(config: DestinationConfig, environ: Mapping[str, str]) -> NetworkConfig | None:
+    """The `network` settings with secrets resolved; raises `ConfigurationFault` that names what is wrong."""
+    if config.network is None:
+        return None
+    try:
+        return NetworkConfig.model_validate(resolve(config.network.model_dump(), environ=environ))
+    except ValidationError as error:
+        raise ConfigurationFault(
+            f"network settings of destination {config.name} are invalid: {_fields(error)}"
+        ) from None
 
 
 def create_connector(step: Step, environ: Mapping[str, str]) -> Connector[Any]:
@@ -123,7 +133,10 @@ def create_connector(step: Step, environ: Mapping[str, str]) -> Connector[Any]:
     try:
         kind = connectors.load(step.config.type)
         settings = connector_settings(step.config, environ)
-        return kind(step.config.name, settings, limits=step.config.limits, response=step.config.response)
+        network = _network(step.config, environ)
+        return kind(
+            step.config.name, settings, limits=step.config.limits, response=step.config.response, network=network
+        )
     except (InvalidConfig, InvalidTemplate) as error:
         raise ConfigurationFault(str(error)) from None
 
@@ -156,9 +169,12 @@ def _understood(found: version.Version) -> Document:
     try:
         return Document.model_validate(found.document)
     except ValidationError as error:
-        fields = ", ".join(".".join(map(str, problem["loc"])) for problem in error.errors(include_input=False))
-        detail = f"version {found.version} holds what this release does not understand: {fields}"
+        detail = f"version {found.version} holds what this release does not understand: {_fields(error)}"
         raise InvalidConfig([Complaint(field="configuration", detail=detail)]) from None
+
+
+def _fields(error: ValidationError) -> str:
+    return ", ".join(".".join(map(str, problem["loc"])) for problem in error.errors(include_input=False))
 
 
 def _compile_fields(source: SourceConfig, place: Place, complaints: list[Complaint]) -> FieldSpecs:
@@ -245,8 +261,11 @@ def _check_connector(config: DestinationConfig, complain: Callable[..., None]) -
     except InvalidConfig as error:
         complain("type", error.complaints[0].detail, error.complaints[0].remedy)
         return
-    for path in clear_secrets(config.settings):
-        complain(f"settings.{path}", "a secret stands here in clear", "use ${env:NAME} or ${file:/path}")
+    network = {} if config.network is None else config.network.model_dump()
+    for path in clear_secrets({"settings": config.settings, "network": network}):
+        complain(path, "a secret stands here in clear", "use ${env:NAME} or ${file:/path}")
+    if config.network is not None and Capability.NETWORK not in kind.capabilities:
+        complain("network", f"destinations of type {config.type} take no network settings", "remove it")
     try:
         # A reference stands for its value: the schema is checked now, the value when it is used. What holds references
         # further inside is complained about all the same: something is missing there, or does not fit together.

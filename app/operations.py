@@ -9,7 +9,8 @@ from app.broker import Publisher, dead_queue
 from app.catalog import Compiled, compile_document, nowhere
 from app.config.loading import Loaded, load_folder
 from app.config.schema import Document
-from app.errors import Conflict, NotFound
+from app.connectors import unusable_files
+from app.errors import Conflict, InvalidConfig, NotFound
 from app.ledger import Database, dispatch, operation, query, rollup, version
 from app.settings import Settings
 
@@ -17,9 +18,20 @@ _RETENTION_GROUP = 1000
 
 
 def validate(folder: Path) -> Loaded:
-    """Read and compile a folder of configuration; raises `InvalidConfig` with file, line, field and remedy."""
+    """Read and compile a folder of configuration; raises `InvalidConfig` with file, line, field and remedy.
+
+    Certificates are looked at here and not whenever a version is taken up: that must not hang on one process's files.
+    """
     loaded = load_folder(folder)
     compile_document(loaded.document, 0, place=loaded.complaint)
+    complaints = [
+        loaded.complaint("destination", destination.name, one.field, one.detail, one.remedy)
+        for destination in loaded.document.destinations
+        if destination.network is not None
+        for one in unusable_files(destination.network)
+    ]
+    if complaints:
+        raise InvalidConfig(complaints)
     return loaded
 
 

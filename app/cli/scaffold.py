@@ -64,6 +64,7 @@ from app.config.schema import LimitsConfig
 from app.connectors import $name
 from app.connectors.base import Connector
 from tests.connectors.contract import ConnectorContract, Stage
+from tests.connectors.fault_server import LOCAL
 
 
 class ${title}Stage(Stage):
@@ -104,7 +105,7 @@ class ${title}Stage(Stage):
 
 def _connector(url: str, limits: LimitsConfig) -> $name.${title}Connector:
     settings = $name.${title}Settings.model_validate({"url": url, "token": "tok-5f1c9a"})
-    return $name.${title}Connector("$host", settings, limits=limits)
+    return $name.${title}Connector("$host", settings, limits=limits, network=LOCAL)
 
 
 class TestContract(ConnectorContract):

@@ -4,7 +4,6 @@ Pydantic models of the YAML files. They check what can be known from the text al
 rules are compiled, and so checked, by `app.catalog`. Nothing here knows the ledger, Celery or a connector.
 """
 
-import re
 from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any, Literal
@@ -13,6 +12,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from app.config.base import FieldName, Name, Strict
 from app.config.flow import CircuitConfig, Fallback, Rates, RejectionsConfig, ScheduleConfig, TimeZone, VolumeConfig
+from app.config.network import NetworkConfig
 from app.model import Priority
 
 
@@ -173,6 +173,8 @@ class DestinationConfig(Strict):
     """Connection settings of the connector type (docs/connectors)."""
     response: ResponseConfig | None = None
     """How to read the answer, for connector types whose answers need it."""
+    network: NetworkConfig | None = None
+    """How it is reached, for connector types that speak HTTP."""
     retry: RetryConfig = RetryConfig()
     """When to try again."""
     limits: LimitsConfig = LimitsConfig()
@@ -208,6 +210,3 @@ class Document(Strict):
     def destination(self, name: str) -> DestinationConfig | None:
         """The destination of that name, if there is one."""
         return next((destination for destination in self.destinations if destination.name == name), None)
-
-
-SECRET_REFERENCE = re.compile(r"\$\{(env|file):([^}]+)\}")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from app.config.schema import SECRET_REFERENCE
+from app.config.base import SECRET_REFERENCE
 from app.errors import ConfigurationFault
 
 MAX_SECRET_BYTES = 65_536

@@ -4,6 +4,7 @@ import importlib
 import pkgutil
 from typing import Any
 
+from app.connectors._tls import unusable_files
 from app.connectors.base import Connector
 from app.errors import Complaint, InvalidConfig
 
@@ -42,3 +43,6 @@ def load(name: str) -> type[Connector[Any]]:
             ]
         ) from error
     return connector
+
+
+__all__ = ["load", "types", "unusable_files"]

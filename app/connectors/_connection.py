@@ -1,23 +1,28 @@
 """Connections to destinations that speak HTTP: how one is opened, secured, kept and told from a dead one.
 
-`connect` is the only place that opens one. It may not know requests or answers beyond what `_wire` makes of them.
+`connect` is the only place that opens one, to no other address than one that the guard has let pass. It may not know
+requests or answers beyond what `_wire` and `_proxy` make of them.
 """
 
+import re
 import ssl
 from dataclasses import dataclass
-from functools import cache
-from socket import IPPROTO_TCP, SO_KEEPALIVE, SOCK_STREAM, SOL_SOCKET, TCP_NODELAY, gaierror, getaddrinfo, socket
+from socket import IPPROTO_TCP, SO_KEEPALIVE, SOL_SOCKET, TCP_NODELAY, socket
 from time import monotonic
 from urllib.parse import urlsplit
 
-import certifi
 from urllib3.util import wait_for_read
 
+from app.connectors._network import Network
+from app.connectors._proxy import Proxy
+from app.connectors._resolution import Found, addresses, literal, resolve
+from app.connectors._tls import refusal
 from app.connectors._wire import Answer, converse
-from app.errors import ConfigurationFault, TransientFault
+from app.errors import ConfigurationFault, DeliveryFault, TransientFault
 
 IDLE_SECONDS = 4.0
 """Idle connections older than this are not used again: many servers close theirs after 5 s (Node.js, Apache)."""
+_HOST = re.compile(r"[\w.:%~-]+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,31 +39,40 @@ class Origin:
         try:
             parts = urlsplit(url)
             port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+            host = parts.hostname or ""
+            if not host.isascii():
+                host = host.encode("idna").decode()  # UnicodeError is a ValueError
         except (ValueError, KeyError):
             raise ConfigurationFault("the address is not an absolute http or https URL") from None
-        if not parts.hostname:
+        if not host:
             raise ConfigurationFault("the address names no host")
-        return cls(parts.scheme, parts.hostname, port)
+        if not _HOST.fullmatch(host):  # it goes into requests to a proxy
+            raise ConfigurationFault("the host in the address is written with characters that no host has")
+        return cls(parts.scheme, host, port)
 
     def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 class Pool:
     """Connections to one origin, the one last used first."""
 
-    def __init__(self, origin: Origin, *, keep: int) -> None:
+    def __init__(self, origin: Origin, network: Network, *, keep: int) -> None:
         self._origin = origin
+        self._network = network
+        self._addressed_to = network.proxy if origin.scheme == "http" else None
         self._keep = keep
         self._idle: list[tuple[socket, float]] = []
         self._closed = False
 
     def open(self, deadline: float) -> None:
-        self._give_back(self._reused() or connect(self._origin, deadline))
+        self._give_back(self._reused() or connect(self._origin, self._network, deadline))
 
     def exchange(self, message: bytes, *, deadline: float, cap_bytes: int, connect_by: float | None = None) -> Answer:
-        sock = self._reused() or connect(self._origin, connect_by or deadline)
+        sock = self._reused() or connect(self._origin, self._network, connect_by or deadline)
         reusable = False
+        if self._addressed_to is not None:
+            message = self._addressed_to.addressed(message, str(self._origin))
         try:
             answer, reusable = converse(sock, message, deadline=deadline, cap_bytes=cap_bytes)
         finally:
@@ -66,6 +80,8 @@ class Pool:
                 self._give_back(sock)
             else:
                 sock.close()
+        if self._addressed_to is not None:
+            self._addressed_to.check(answer.status, unsent=False)
         return answer
 
     def _give_back(self, sock: socket) -> None:
@@ -97,15 +113,28 @@ class Pool:
             sock.close()
 
 
-def connect(origin: Origin, deadline: float) -> socket:
-    """A connection, through TLS where the scheme asks for it; each address gets its share of the time left.
+def connect(origin: Origin, network: Network, deadline: float) -> socket:
+    """A connection, through the proxy and TLS where these are asked for; each address gets its share of the time left.
 
-    Raises faults that are `unsent`.
+    A name is resolved once, and what was judged is what is connected to. Behind a proxy names are the proxy's to resolve
+    and to judge; an address in place of a name is judged here all the same. Raises faults that are `unsent`.
     """
-    try:
-        found = getaddrinfo(origin.host, origin.port, type=SOCK_STREAM)
-    except (gaierror, UnicodeError):
-        raise TransientFault(f"the name of {origin} cannot be resolved", unsent=True) from None
+    proxy = network.proxy
+    if proxy is None:
+        found = resolve(origin.host, origin.port, deadline)
+        network.guard.check(origin.host, addresses(found))
+        sock = _reached(found, str(origin), deadline)
+    else:
+        network.guard.check(origin.host, addresses(literal(origin.host, origin.port)))
+        sock = _reached(resolve(proxy.host, proxy.port, deadline), "the proxy", deadline)
+    if origin.scheme == "http":
+        return sock
+    if proxy is not None:
+        _tunnelled(sock, proxy, origin, deadline)
+    return _secured(sock, origin, network, deadline)
+
+
+def _reached(found: Found, where: str, deadline: float) -> socket:
     problem = "timed out"
     for count, (family, kind, protocol, _, address) in enumerate(found):
         left = deadline - monotonic()
@@ -121,29 +150,29 @@ def connect(origin: Origin, deadline: float) -> socket:
             continue
         sock.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
         sock.setsockopt(SOL_SOCKET, SO_KEEPALIVE, 1)
-        return _secured(sock, origin, deadline) if origin.scheme == "https" else sock
-    raise TransientFault(f"cannot connect to {origin}: {problem}", unsent=True)
+        return sock
+    raise TransientFault(f"cannot connect to {where}: {problem}", unsent=True)
 
 
-def _secured(sock: socket, origin: Origin, deadline: float) -> socket:
+def _tunnelled(sock: socket, proxy: Proxy, origin: Origin, deadline: float) -> None:
+    try:
+        proxy.tunnel(sock, str(origin), deadline)
+    except DeliveryFault:
+        sock.close()
+        raise
+
+
+def _secured(sock: socket, origin: Origin, network: Network, deadline: float) -> socket:
     try:
         sock.settimeout(max(deadline - monotonic(), 0.001))
-        return tls_context().wrap_socket(sock, server_hostname=origin.host)
+        return network.context().wrap_socket(sock, server_hostname=origin.host.removesuffix("."))
     except ssl.SSLCertVerificationError as error:
         sock.close()
         problem = f"the certificate of {origin} is not accepted: {error.verify_message}"
         raise ConfigurationFault(problem, unsent=True) from None
     except OSError as error:  # ssl.SSLError and TimeoutError are OSErrors
         sock.close()
+        if (said := refusal(error)) is not None:
+            raise ConfigurationFault(f"{origin} {said}", unsent=True) from None
         problem = "timed out" if isinstance(error, TimeoutError) else "failed"
         raise TransientFault(f"the TLS handshake with {origin} {problem}", unsent=True) from None
-
-
-@cache
-def tls_context() -> ssl.SSLContext:
-    """The system's trusted certificates (SSL_CERT_FILE as OpenSSL reads it), or certifi's where the system has none."""
-    context = ssl.create_default_context()
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if not context.cert_store_stats()["x509_ca"]:
-        context.load_verify_locations(certifi.where())
-    return context

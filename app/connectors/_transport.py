@@ -2,8 +2,8 @@
 
 `session()` gives a `requests.Session` for vendors' SDKs and auth classes; `exchange()` sends a prepared request through
 it, and `Session.send_message()` one already in bytes, which is the hot path. All three end in `_connection.py`, which
-alone opens connections. Nothing follows a redirect, retries, keeps cookies or reads proxies and
-.netrc from the environment. It may not know what a body means, nor what becomes of a fault.
+alone opens connections, to addresses that the guard lets pass. Nothing follows a redirect, retries, keeps cookies or
+reads proxies and .netrc from the environment. It may not know what a body means, nor what becomes of a fault.
 """
 
 import threading
@@ -20,8 +20,10 @@ from requests.adapters import BaseAdapter
 from requests.structures import CaseInsensitiveDict
 from requests.utils import get_encoding_from_headers
 
+from app.config.network import NetworkConfig
 from app.config.schema import LimitsConfig
 from app.connectors._connection import Origin, Pool
+from app.connectors._network import Network
 from app.connectors._wire import Answer
 from app.errors import DataFault, TransientFault
 
@@ -36,9 +38,10 @@ class Session(requests.Session):
     requests (those carry URLs), and answers of any status are returned.
     """
 
-    def __init__(self, limits: LimitsConfig) -> None:
+    def __init__(self, limits: LimitsConfig, network: NetworkConfig | None = None) -> None:
         super().__init__()
         self.trust_env = False
+        self._network = Network.of(network)
         self._timeout = limits.timeout_seconds
         self._keep = limits.concurrency
         self._pools: dict[Origin, Pool] = {}
@@ -89,12 +92,12 @@ class Session(requests.Session):
             pool.close()
 
     def _pool(self, origin: Origin) -> Pool:
-        return self._pools.get(origin) or self._pools.setdefault(origin, Pool(origin, keep=self._keep))
+        return self._pools.get(origin) or self._pools.setdefault(origin, Pool(origin, self._network, keep=self._keep))
 
 
-def session(limits: LimitsConfig) -> Session:
-    """A session for one destination in one process; any thread may use it."""
-    return Session(limits)
+def session(limits: LimitsConfig, network: NetworkConfig | None = None) -> Session:
+    """A session for one destination in one process; any thread may use it. Raises `InvalidConfig` (TLS files)."""
+    return Session(limits, network)
 
 
 def exchange(

@@ -13,7 +13,7 @@ import msgspec
 import requests
 from pydantic import SecretStr
 
-from app.config.schema import SECRET_REFERENCE
+from app.config.base import SECRET_REFERENCE
 from app.connectors.base import mask
 from app.errors import ConfigurationFault, DataFault, DeliveryFault, PermanentFault, TransientFault
 from app.model import Fault

@@ -13,7 +13,8 @@ from time import monotonic
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from app.errors import TransientFault
+from app.connectors._tls import refusal
+from app.errors import ConfigurationFault, TransientFault
 
 _READ_BYTES = 65_536
 _MAX_HEADER_BYTES = 131_072
@@ -142,7 +143,8 @@ class Reply:
 def converse(sock: socket, message: bytes, *, deadline: float, cap_bytes: int) -> tuple[Answer, bool]:
     """Send a whole request and receive its answer; the second value says whether the connection may be used again.
 
-    Raises `TransientFault`: not ambiguous while the request had not left completely, ambiguous from then on.
+    Raises `TransientFault`: not ambiguous while the request had not left completely, ambiguous from then on; and
+    `ConfigurationFault` when the destination refuses our certificate, which with TLS 1.3 it does this late.
     `deadline` is a `time.monotonic()` instant, `cap_bytes` bounds the decompressed body.
     """
     begun = monotonic()
@@ -189,7 +191,9 @@ def _received(sock: socket, deadline: float, *, ambiguous: bool) -> bytes:
             return sock.recv(_READ_BYTES)
     except TimeoutError:
         pass
-    except OSError:
+    except OSError as error:
+        if (said := refusal(error)) is not None:
+            raise ConfigurationFault(f"the destination {said}") from None
         raise TransientFault("the connection was reset before the answer was complete", ambiguous=ambiguous) from None
     raise TransientFault("no complete answer within the time limit", ambiguous=ambiguous)
 

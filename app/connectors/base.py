@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel
 
+from app.config.network import NetworkConfig
 from app.config.schema import LimitsConfig, ResponseConfig
 from app.errors import DeliveryFault
 from app.model import Fault, Item, Outcome
@@ -39,6 +40,8 @@ class Capability(Flag):
     """`describe` lists the destination's own fields."""
     RESPONSE = auto()
     """Takes `response` rules."""
+    NETWORK = auto()
+    """Speaks HTTP through `_transport`: takes `network` settings."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,11 +78,20 @@ class Connector(Generic[S]):
     capabilities: ClassVar[Capability] = Capability.NONE
     faults: ClassVar[Mapping[type[Exception], Fault]] = {}
 
-    def __init__(self, name: str, settings: S, *, limits: LimitsConfig, response: ResponseConfig | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        settings: S,
+        *,
+        limits: LimitsConfig,
+        response: ResponseConfig | None = None,
+        network: NetworkConfig | None = None,
+    ) -> None:
         self.name = name
         self.settings = settings
         self.limits = limits
         self.response = response
+        self.network = network
         self._threads = ThreadPoolExecutor(max_workers=limits.concurrency, thread_name_prefix=f"send-{name}")
         # Several groups may be under way at once, each with a thread of its own; together they keep to the limit.
         self._slots = threading.Semaphore(limits.concurrency)

@@ -15,6 +15,7 @@ from hubspot.utils.requests.http_request_builder import Request
 from pydantic import AfterValidator, ConfigDict, Field, SecretStr
 
 from app.config.base import Strict
+from app.config.network import NetworkConfig
 from app.config.schema import LimitsConfig, ResponseConfig
 from app.connectors import _vendor
 from app.connectors._hubspot_errors import read_error, refusal
@@ -63,15 +64,21 @@ class HubSpotConnector(Connector[HubSpotSettings]):
     """One account; all threads share its connections."""
 
     Settings: ClassVar[type[HubSpotSettings]] = HubSpotSettings
-    capabilities = Capability.IDEMPOTENT | Capability.CHECK | Capability.DESCRIBE
+    capabilities = Capability.IDEMPOTENT | Capability.CHECK | Capability.DESCRIBE | Capability.NETWORK
     # What the session cannot send is told apart there; requests itself refuses odd addresses and headers.
     faults: ClassVar[Mapping[type[Exception], Fault]] = {requests.RequestException: Fault.CONFIGURATION}
 
     def __init__(
-        self, name: str, settings: HubSpotSettings, *, limits: LimitsConfig, response: ResponseConfig | None = None
+        self,
+        name: str,
+        settings: HubSpotSettings,
+        *,
+        limits: LimitsConfig,
+        response: ResponseConfig | None = None,
+        network: NetworkConfig | None = None,
     ) -> None:
-        super().__init__(name, settings, limits=limits, response=response)
-        self._session = session(limits)
+        super().__init__(name, settings, limits=limits, response=response, network=network)
+        self._session = session(limits, network)
         self._client = _Client(settings, self._session)
 
     def deliver(self, item: Item) -> Outcome:

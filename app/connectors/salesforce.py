@@ -17,6 +17,7 @@ from simple_salesforce.api import Salesforce
 from simple_salesforce.exceptions import SalesforceError
 
 from app.config.base import Strict
+from app.config.network import NetworkConfig
 from app.config.schema import LimitsConfig, ResponseConfig
 from app.connectors import _vendor
 from app.connectors._salesforce_errors import refusal, sign_on_refusal
@@ -71,15 +72,21 @@ class SalesforceConnector(Connector[SalesforceSettings]):
     """One org; all threads share its token and its connections."""
 
     Settings: ClassVar[type[SalesforceSettings]] = SalesforceSettings
-    capabilities = Capability.IDEMPOTENT | Capability.CHECK | Capability.DESCRIBE
+    capabilities = Capability.IDEMPOTENT | Capability.CHECK | Capability.DESCRIBE | Capability.NETWORK
     # What the session cannot send is told apart there; requests itself refuses odd addresses and headers.
     faults: ClassVar[Mapping[type[Exception], Fault]] = {requests.RequestException: Fault.CONFIGURATION}
 
     def __init__(
-        self, name: str, settings: SalesforceSettings, *, limits: LimitsConfig, response: ResponseConfig | None = None
+        self,
+        name: str,
+        settings: SalesforceSettings,
+        *,
+        limits: LimitsConfig,
+        response: ResponseConfig | None = None,
+        network: NetworkConfig | None = None,
     ) -> None:
-        super().__init__(name, settings, limits=limits, response=response)
-        self._session = session(limits)
+        super().__init__(name, settings, limits=limits, response=response, network=network)
+        self._session = session(limits, network)
         self._lock = threading.Lock()
         self._client: Salesforce | None = None
         self._headers = _headers(settings)

@@ -39,9 +39,16 @@ on conflict (destination) do update set paused = excluded.paused
 
 
 def destination(name: str, url: str, **limits: Any) -> DestinationConfig:
-    """An HTTP destination with `limits`, everything else by default."""
+    """An HTTP destination on this machine with `limits`, everything else by default."""
     return DestinationConfig.model_validate(
-        {"name": name, "type": "http", "mapping": MAPPING, "settings": {"url": url}, "limits": limits}
+        {
+            "name": name,
+            "type": "http",
+            "mapping": MAPPING,
+            "settings": {"url": url},
+            "network": {"allow": ["127.0.0.1"]},
+            "limits": limits,
+        }
     )
 
 

@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from itertools import count
-from socket import EAI_AGAIN, gaierror
+from socket import AI_NUMERICHOST, EAI_AGAIN, gaierror
 from time import sleep
 from typing import Any
 from uuid import uuid4
 
 from app.broker import Publisher
-from app.connectors import _connection
+from app.connectors import _resolution
 from app.connectors.http.connector import HttpConnector
 from app.dispatch import Dispatcher
 from app.ledger import acceptance, dispatch, work
@@ -79,15 +79,15 @@ def leak(size: int) -> None:
 
 
 def resolve_slowly(seconds: float) -> None:
-    original = _connection.getaddrinfo
+    original = _resolution.getaddrinfo
 
     def getaddrinfo(host: Any, *args: Any, **kwargs: Any) -> Any:
-        if not str(host).endswith(".invalid"):
+        if not str(host).endswith(".invalid") or kwargs.get("flags", 0) & AI_NUMERICHOST:
             return original(host, *args, **kwargs)
         sleep(seconds)
         raise gaierror(EAI_AGAIN, "no answer")
 
-    _connection.getaddrinfo = getaddrinfo
+    _resolution.getaddrinfo = getaddrinfo
 
 
 def rewrite(statement: str, old: bytes, new: bytes) -> None:

@@ -103,7 +103,7 @@ def test_a_name_that_cannot_be_resolved_costs_waiting_only(stage: Stage, kind: s
     lost = sound.settings | {"url": "http://destination.invalid/"}
     stage.configure(destination(stage.sandbox.url, settings=lost))
     stage.start(1, CHAOS_RESOLVER="7" if kind == "hang" else "")
-    with stage.history.fault(f"DNS {kind}", ambiguous=kind == "hang", delays=True):
+    with stage.history.fault(f"DNS {kind}", delays=True):
         stage.accept(5)
         tried = "select count(*) from attempts where result = 'error'"
         await_that(lambda: stage.database.fetch(tried)[0][0] > 0, "it was tried")

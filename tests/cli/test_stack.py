@@ -14,8 +14,8 @@ import requests
 from app.cli.demo import _is_sandbox
 from app.cli.sample import sample_leads
 from app.cli.stack import introduce_sandbox, prepare, sandbox_environment
+from app.config.base import SECRET_REFERENCE
 from app.config.loading import load_folder
-from app.config.schema import SECRET_REFERENCE
 from app.embedded.home import open_home
 from app.errors import InvalidConfig
 from app.fields import FieldSpecs

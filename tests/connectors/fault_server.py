@@ -13,6 +13,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from time import monotonic, sleep
 
+from app.config.network import NetworkConfig
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Received:
@@ -23,6 +25,9 @@ class Received:
     headers: Mapping[str, str]
     body: bytes
 
+
+LOCAL = NetworkConfig(allow=["127.0.0.1"])
+"""What every destination of these tests needs, as the guard refuses this machine otherwise."""
 
 Behaviour = Callable[[socket.socket, Received], bool]
 

@@ -18,7 +18,7 @@ from app.errors import ConfigurationFault, DataFault, InvalidTemplate, Transient
 from app.model import Fault, Item, Outcome, Result
 from tests.connectors import fault_server
 from tests.connectors.contract import LIMITS, ConnectorContract, Stage
-from tests.connectors.fault_server import FaultServer, answer
+from tests.connectors.fault_server import LOCAL, FaultServer, answer
 
 KEY = "0199c8e2-0000-7000-8000-000000000001"
 RULES = ResponseConfig.model_validate(
@@ -72,9 +72,8 @@ def connector(
         settings["check_url"] = url
     found = connectors.load("http")
     assert found is HttpConnector
-    return HttpConnector(
-        "buyer", HttpSettings.model_validate({"url": url, **settings}), limits=limits, response=response
-    )
+    found_settings = HttpSettings.model_validate({"url": url, **settings})
+    return HttpConnector("buyer", found_settings, limits=limits, response=response, network=LOCAL)
 
 
 def deliver(sender: HttpConnector, payload: Mapping[str, Any]) -> Outcome:

@@ -20,11 +20,11 @@ from app.connectors.http.settings import HttpSettings
 from app.errors import ConfigurationFault, InvalidConfig, TransientFault
 from app.model import Fault, Item, Outcome, Result
 from tests.connectors import fault_server
+from tests.connectors.authority import Authority
 from tests.connectors.contract import LIMITS, ConnectorContract, Stage, judged
-from tests.connectors.fault_server import FaultServer, Received, answer, closed_port
+from tests.connectors.fault_server import LOCAL, FaultServer, Received, answer, closed_port
 from tests.connectors.test_http import HttpStage
 from tests.connectors.test_http import connector as single
-from tests.connectors.test_tls import Authority
 
 KEY = "0199c8e2-0000-7000-8000-000000000001"
 
@@ -59,7 +59,7 @@ def second() -> Iterator[FaultServer]:
 
 @contextmanager
 def connector(*, limits: LimitsConfig = LIMITS, **settings: Any) -> Iterator[HttpConnector]:
-    made = HttpConnector("buyer", HttpSettings.model_validate(settings), limits=limits)
+    made = HttpConnector("buyer", HttpSettings.model_validate(settings), limits=limits, network=LOCAL)
     try:
         yield made
     finally:

@@ -20,7 +20,7 @@ from app.model import Item, Outcome, Result
 from app.sandbox import Running, running
 from app.sandbox.hubspot_answer import READ_ONLY_TOKEN, TOKEN
 from tests.connectors.contract import ConnectorContract, Stage
-from tests.connectors.fault_server import closed_port
+from tests.connectors.fault_server import LOCAL, closed_port
 from tests.connectors.scripted import Scripted, connections_to, reply, scripted
 
 LEAD = {"email": "ann@example.com", "firstname": "Ann", "lastname": "Doe"}
@@ -51,7 +51,7 @@ def vendor() -> Iterator[Scripted]:
 
 def build(url: str, limits: LimitsConfig, **settings: Any) -> HubSpotConnector:
     given = {"base_url": url, "access_token": TOKEN, **settings}
-    return HubSpotConnector("crm", HubSpotSettings.model_validate(given), limits=limits)
+    return HubSpotConnector("crm", HubSpotSettings.model_validate(given), limits=limits, network=LOCAL)
 
 
 @pytest.fixture

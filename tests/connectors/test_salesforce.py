@@ -18,7 +18,7 @@ from app.model import Item, Outcome, Result
 from app.sandbox import Running, running
 from app.sandbox.salesforce_login import CLIENT_ID, CLIENT_SECRET
 from tests.connectors.contract import ConnectorContract, Stage
-from tests.connectors.fault_server import Behaviour, Received, closed_port, reset
+from tests.connectors.fault_server import LOCAL, Behaviour, Received, closed_port, reset
 from tests.connectors.scripted import Scripted, connections_to, reply, scripted
 
 LEAD = {"LastName": "Doe", "Company": "Doe & Sons", "Email": "ann@example.com"}
@@ -58,7 +58,7 @@ def build(url: str, limits: LimitsConfig, **settings: Any) -> SalesforceConnecto
         "external_id_field": "External_Id__c",
         **settings,
     }
-    return SalesforceConnector("crm", SalesforceSettings.model_validate(given), limits=limits)
+    return SalesforceConnector("crm", SalesforceSettings.model_validate(given), limits=limits, network=LOCAL)
 
 
 @pytest.fixture

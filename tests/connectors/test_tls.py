@@ -1,30 +1,29 @@
-"""TLS: which certificates and versions are accepted, and what a refusal means."""
+"""TLS: which certificates and versions are accepted, how a destination knows us, and what a refusal means."""
 
 import ssl
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 import pytest
 import requests
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
+from app.config.network import NetworkConfig
 from app.config.schema import LimitsConfig
-from app.connectors import _connection
+from app.connectors import _tls, unusable_files
 from app.connectors._transport import Answer, Session, exchange, session
-from app.errors import ConfigurationFault, TransientFault
+from app.errors import ConfigurationFault, InvalidConfig, TransientFault
 from tests.connectors import fault_server
-from tests.connectors.fault_server import answer
+from tests.connectors.authority import Authority
+from tests.connectors.fault_server import LOCAL, answer
+
+LIMITS = LimitsConfig(timeout_seconds=2.0)
 
 
 @pytest.fixture
 def through() -> Iterator[Session]:
-    with session(LimitsConfig(timeout_seconds=2.0)) as found:
+    with session(LIMITS, LOCAL) as found:
         yield found
 
 
@@ -32,59 +31,25 @@ def post(through: Session, url: str) -> Answer:
     return exchange(through, requests.Request("POST", url, data=b"lead").prepare(), deadline=monotonic() + 1)
 
 
-class Authority:
-    """A certificate authority for one test."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test authority")])
-        certificate = self._builder(self._name, self._key).add_extension(
-            x509.BasicConstraints(ca=True, path_length=None), critical=True
-        )
-        self.path = folder / "authority.pem"
-        signed = certificate.sign(self._key, hashes.SHA256())
-        self.path.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
-
-    def context(self, host: str, *, days: int = 1) -> ssl.SSLContext:
-        """A server's context with a certificate for `host` that runs out in so many days."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "server")])
-        alternative = x509.IPAddress(ip_address(host)) if host[0].isdigit() else x509.DNSName(host)
-        certificate = (
-            self._builder(name, key, days=days)
-            .add_extension(x509.SubjectAlternativeName([alternative]), critical=False)
-            .sign(self._key, hashes.SHA256())
-        )
-        path = self._folder / f"{host}{days}.pem"
-        private = key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        path.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(path)
-        return context
-
-    def _builder(self, name: x509.Name, key: ec.EllipticCurvePrivateKey, *, days: int = 1) -> x509.CertificateBuilder:
-        now = datetime.now(UTC)
-        return x509.CertificateBuilder(
-            issuer_name=self._name,
-            subject_name=name,
-            public_key=key.public_key(),
-            serial_number=x509.random_serial_number(),
-            not_valid_before=now - timedelta(days=5),
-            not_valid_after=now + timedelta(days=days),
-        )
-
-
 @pytest.fixture
 def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Authority]:
     """An authority this process trusts."""
     found = Authority(tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(found.path))
-    _connection.tls_context.cache_clear()
+    _tls.default_context.cache_clear()
     yield found
-    _connection.tls_context.cache_clear()
+    _tls.default_context.cache_clear()
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Authority:
+    """An authority that only a destination's `network.ca` trusts."""
+    return Authority(tmp_path / "own")
+
+
+def local(**files: Any) -> NetworkConfig:
+    """Network settings for a server on this machine."""
+    return NetworkConfig(allow=["127.0.0.1"], **{name: str(value) for name, value in files.items()})
 
 
 def test_trusted_certificate_is_accepted_and_the_connection_kept(authority: Authority, through: Session) -> None:
@@ -129,3 +94,136 @@ def test_plain_server_behind_an_https_address_is_not_ambiguous(through: Session)
     with fault_server.running(answer()) as server, pytest.raises(TransientFault, match="TLS") as caught:
         post(through, server.url.replace("http:", "https:"))
     assert not caught.value.ambiguous
+
+
+# --- a destination's own authority and our certificate ------------------------------------------------------------
+
+
+def test_an_own_authority_is_trusted_by_that_destination_alone(own: Authority, through: Session) -> None:
+    with fault_server.running(answer(), context=own.context("127.0.0.1")) as server:
+        with session(LIMITS, local(ca=own.path)) as trusting:
+            assert post(trusting, server.url).status == 200
+        with pytest.raises(ConfigurationFault, match="certificate"):
+            post(through, server.url)
+
+
+def test_an_own_authority_is_trusted_beside_the_others(authority: Authority, own: Authority) -> None:
+    with (
+        fault_server.running(answer(), context=authority.context("127.0.0.1")) as server,
+        session(LIMITS, local(ca=own.path)) as through,
+    ):
+        assert post(through, server.url).status == 200
+
+
+@pytest.mark.parametrize(("host", "days", "why"), [("127.0.0.1", -1, "expired"), ("other.example", 1, "mismatch")])
+def test_an_own_authority_excuses_nothing(own: Authority, host: str, days: int, why: str) -> None:
+    with (
+        fault_server.running(answer(), context=own.context(host, days=days)) as server,
+        session(LIMITS, local(ca=own.path)) as through,
+        pytest.raises(ConfigurationFault, match=why),
+    ):
+        post(through, server.url)
+    assert not server.received
+
+
+def demanding(own: Authority, version: ssl.TLSVersion) -> ssl.SSLContext:
+    """A server that lets in only who has a certificate of its authority."""
+    context = own.context("127.0.0.1")
+    context.minimum_version = context.maximum_version = version
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(own.path)
+    return context
+
+
+VERSIONS = pytest.mark.parametrize(
+    "version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["TLS 1.2", "TLS 1.3"]
+)
+
+
+@VERSIONS
+@pytest.mark.parametrize("password", [None, "open sesame"], ids=["open key", "encrypted key"])
+def test_a_client_certificate_lets_us_in(own: Authority, version: ssl.TLSVersion, password: str | None) -> None:
+    certificate, key = own.issue("leadrelay", password=password)
+    opened = {} if password is None else {"key_password": password}
+    with (
+        fault_server.running(answer(), context=demanding(own, version)) as server,
+        session(LIMITS, local(ca=own.path, certificate=certificate, key=key, **opened)) as through,
+    ):
+        assert [post(through, server.url).status for _ in range(2)] == [200, 200]
+
+
+def test_certificate_and_key_may_stand_in_one_file(own: Authority, tmp_path: Path) -> None:
+    both = tmp_path / "both.pem"
+    both.write_bytes(b"".join(path.read_bytes() for path in own.issue("leadrelay")))
+    with (
+        fault_server.running(answer(), context=demanding(own, ssl.TLSVersion.TLSv1_3)) as server,
+        session(LIMITS, local(ca=own.path, certificate=both)) as through,
+    ):
+        assert post(through, server.url).status == 200
+
+
+@VERSIONS
+def test_a_missing_client_certificate_is_a_configuration_fault(own: Authority, version: ssl.TLSVersion) -> None:
+    with (
+        fault_server.running(answer(), context=demanding(own, version)) as server,
+        session(LIMITS, local(ca=own.path)) as through,
+        pytest.raises(ConfigurationFault, match="client certificate") as caught,
+    ):
+        post(through, server.url)
+    assert not caught.value.ambiguous
+    assert not server.received
+
+
+@VERSIONS
+@pytest.mark.parametrize("trouble", ["of another authority", "forged", "expired"])
+def test_a_client_certificate_that_is_refused_is_a_configuration_fault(
+    own: Authority, tmp_path: Path, version: ssl.TLSVersion, trouble: str
+) -> None:
+    certificate, key = {
+        "of another authority": lambda: Authority(tmp_path / "foreign").issue("leadrelay"),
+        "forged": lambda: Authority(tmp_path / "foreign" / "own").issue("leadrelay"),  # by one of the same name
+        "expired": lambda: own.issue("leadrelay", days=-1),
+    }[trouble]()
+    with (
+        fault_server.running(answer(), context=demanding(own, version)) as server,
+        session(LIMITS, local(ca=own.path, certificate=certificate, key=key)) as through,
+        pytest.raises(ConfigurationFault, match="does not accept our certificate") as caught,
+    ):
+        post(through, server.url)
+    assert not caught.value.ambiguous
+    assert not server.received
+
+
+def test_files_that_cannot_be_used_are_told_before_anything_is_applied(own: Authority, tmp_path: Path) -> None:
+    certificate, key = own.issue("leadrelay")
+    _, other = own.issue("other")
+    _, closed = own.issue("closed", password="open sesame")
+    empty, gone = tmp_path / "empty.pem", tmp_path / "gone.pem"
+    empty.write_text("nothing\n")
+    for files, field, detail in (
+        ({"ca": gone}, "ca", "no such file"),
+        ({"ca": empty}, "ca", "no certificate in PEM form"),
+        ({"ca": tmp_path}, "ca", "is a directory"),
+        ({"certificate": gone, "key": key}, "certificate", "no such file"),
+        ({"certificate": empty, "key": key}, "certificate", "no certificate in PEM form"),
+        ({"certificate": certificate}, "certificate", "no private key"),
+        ({"certificate": certificate, "key": gone}, "key", "no such file"),
+        ({"certificate": certificate, "key": empty}, "key", "no private key"),
+        ({"certificate": certificate, "key": other}, "key", "does not belong to the certificate"),
+        ({"certificate": certificate, "key": closed}, "key", "network.key_password"),
+        ({"certificate": certificate, "key": gone, "key_password": "${env:X}"}, "key", "no such file"),
+    ):
+        [complaint] = unusable_files(local(**files))
+        assert complaint.field == f"network.{field}"
+        assert detail in complaint.detail
+    good = {"ca": own.path, "certificate": certificate, "key": key}
+    assert unusable_files(local(**good)) == []
+    assert unusable_files(local(**good, key_password="${env:X}")) == []
+    assert unusable_files(local(ca="${env:CA}")) == []
+
+
+def test_a_wrong_password_is_told_and_nobody_is_asked_for_it(own: Authority) -> None:
+    certificate, key = own.issue("leadrelay", password="open sesame")
+    for password in ({}, {"key_password": "wrong"}):
+        with pytest.raises(InvalidConfig, match=r"network\.key: holds no private key .* network\.key_password opens"):
+            session(LIMITS, local(certificate=certificate, key=key, **password))

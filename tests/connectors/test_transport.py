@@ -15,7 +15,7 @@ from app.connectors import _connection
 from app.connectors._transport import Answer, Origin, Session, exchange, session
 from app.errors import ConfigurationFault, DataFault, TransientFault
 from tests.connectors import fault_server
-from tests.connectors.fault_server import Behaviour, FaultServer, Received, answer, raw
+from tests.connectors.fault_server import LOCAL, Behaviour, FaultServer, Received, answer, raw
 
 LIMITS = LimitsConfig(concurrency=2, timeout_seconds=2.0)
 
@@ -28,7 +28,7 @@ def server() -> Iterator[FaultServer]:
 
 @pytest.fixture
 def through() -> Iterator[Session]:
-    with session(LIMITS) as found:
+    with session(LIMITS, LOCAL) as found:
         yield found
 
 
@@ -253,7 +253,7 @@ def test_session_returns_answers_of_any_status_and_follows_no_redirect(server: F
 
 def test_session_ends_by_its_limit_and_by_a_nearer_deadline(server: FaultServer) -> None:
     server.behaviour = fault_server.trickle
-    with session(LimitsConfig(timeout_seconds=0.5)) as through:
+    with session(LimitsConfig(timeout_seconds=0.5), LOCAL) as through:
         begun = monotonic()
         with pytest.raises(TransientFault):
             through.post(server.url, timeout=60)

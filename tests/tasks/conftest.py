@@ -32,6 +32,8 @@ WORKER = "import sys; from workers.main import run; sys.exit(run(name=sys.argv[1
 PATIENCE_SECONDS = 60.0
 BOTH = pytest.mark.parametrize("broker_name", ["valkey", "rabbitmq"])
 """Marks a test that must pass on either broker; the others run on Valkey, which starts and is wiped faster."""
+LOCAL = {"allow": ["127.0.0.1"]}
+"""What every destination of these tests needs, as the guard refuses this machine otherwise."""
 FAST = {
     "LEASE_SECONDS": "3",
     "QUEUED_SECONDS": "2",
@@ -59,6 +61,7 @@ def buyer(url: str, **changes: Any) -> DestinationConfig:
         },
         "mapping": {"email": "{{ lead.email }}", "state": "{{ lead.state }}", "age": "{{ lead.age | to_number }}"},
         "response": {"search": {"path": "outcome", "term": "accepted"}, "reason": "reason", "reference": "lead_id"},
+        "network": LOCAL,
         "retry": {"attempts": 8, "base_seconds": 0.3, "max_seconds": 1},
         "limits": {"timeout_seconds": 1},
     }

@@ -12,7 +12,7 @@ from app.ledger import operation, query
 from app.ledger.balance import balance
 from app.model import State
 from tests.connectors.scripted import Scripted, reply, scripted
-from tests.tasks.conftest import Fleet, await_that, buyer
+from tests.tasks.conftest import LOCAL, Fleet, await_that, buyer
 
 CAPTURE = {"capture": {"score": "result.score", "carrier": "result.carrier"}, "reference": "id"}
 AFTER = {
@@ -45,6 +45,7 @@ def verify(url: str, **changes: Any) -> DestinationConfig:
         "response": CAPTURE,
         "retry": {"attempts": 1},
         "limits": {"timeout_seconds": 2},
+        "network": LOCAL,
     }
     return DestinationConfig.model_validate(plain | changes)
 

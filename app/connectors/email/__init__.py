@@ -16,6 +16,7 @@ from functools import cached_property
 from time import monotonic
 from typing import Any, ClassVar
 
+from app.config.network import NetworkConfig
 from app.config.schema import LimitsConfig, ResponseConfig
 from app.connectors.base import Capability, Connector, Property
 from app.connectors.email.message import PROPERTIES, Mail, compose
@@ -49,9 +50,15 @@ class EmailConnector(Connector[EmailSettings]):
     faults: ClassVar[Mapping[type[Exception], Fault]] = {OSError: Fault.TRANSIENT}
 
     def __init__(
-        self, name: str, settings: EmailSettings, *, limits: LimitsConfig, response: ResponseConfig | None = None
+        self,
+        name: str,
+        settings: EmailSettings,
+        *,
+        limits: LimitsConfig,
+        response: ResponseConfig | None = None,
+        network: NetworkConfig | None = None,
     ) -> None:
-        super().__init__(name, settings, limits=limits, response=response)
+        super().__init__(name, settings, limits=limits, response=response, network=network)
         self._idle: list[Session] = []
         self._lock = threading.Lock()
         self._closed = False

@@ -10,8 +10,7 @@ from typing import Annotated, Literal, Self
 from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, ConfigDict, Field, SecretStr, model_validator
 
-from app.config.base import Strict
-from app.config.schema import SECRET_REFERENCE
+from app.config.base import SECRET_REFERENCE, Strict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

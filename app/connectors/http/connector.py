@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from time import monotonic
 from typing import Any, ClassVar
 
+from app.config.network import NetworkConfig
 from app.config.schema import LimitsConfig, ResponseConfig
 from app.connectors._endpoints import Endpoints
 from app.connectors._parsing import readable
@@ -28,14 +29,20 @@ class HttpConnector(Connector[HttpSettings]):
     """One HTTP destination in one process."""
 
     Settings: ClassVar[type[HttpSettings]] = HttpSettings
-    capabilities = Capability.IDEMPOTENT | Capability.CHECK | Capability.RESPONSE
+    capabilities = Capability.IDEMPOTENT | Capability.CHECK | Capability.RESPONSE | Capability.NETWORK
 
     def __init__(
-        self, name: str, settings: HttpSettings, *, limits: LimitsConfig, response: ResponseConfig | None = None
+        self,
+        name: str,
+        settings: HttpSettings,
+        *,
+        limits: LimitsConfig,
+        response: ResponseConfig | None = None,
+        network: NetworkConfig | None = None,
     ) -> None:
-        super().__init__(name, settings, limits=limits, response=response)
+        super().__init__(name, settings, limits=limits, response=response, network=network)
         self._rules = ResponseRules(response)
-        self._session = session(limits)
+        self._session = session(limits, network)
         shared = [(RequestTemplate(settings, url), weight) for url, weight in settings.addresses()]
         standby = [RequestTemplate(settings, url) for url in settings.standby]
         self._requests = [*(request for request, _ in shared), *standby]

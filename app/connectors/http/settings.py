@@ -21,8 +21,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from app.config.base import Strict
-from app.config.schema import SECRET_REFERENCE
+from app.config.base import SECRET_REFERENCE, Strict
 from app.connectors._endpoints import Spread
 
 BodyFormat = Literal["json", "form", "xml", "query", "none"]
