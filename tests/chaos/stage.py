@@ -182,7 +182,7 @@ class Stage(Fleet):
             assert not final
 
     def keep_running(self, until: threading.Event, **settings: str) -> threading.Thread:
-        """Start a worker again whenever one has ended, as a supervisor does."""
+        """Start a worker again whenever one has ended, as a supervisor does. Those it started end with its thread."""
 
         def watch() -> None:
             while not until.wait(0.2):

@@ -158,12 +158,12 @@ def test_a_lead_that_kills_its_worker_ends_dead_and_takes_nobody_with_it(stage: 
             stage.accept(10)
             [poisoned] = lead.deliveries
             assert stage.settle(also=(State.DEAD,), within=150) == {State.DELIVERED: 20, State.DEAD: 1}
+        found = query.delivery(stage.database, poisoned)
+        assert found is not None
+        assert (found.state, found.attempts) == (State.DEAD, 3)
+        with redis.Redis.from_url(stage.direct_broker_url or "") as broker:
+            await_that(lambda: broker.llen(dead_queue("buyer")) > 0, "it is shown")
+            assert broker.llen(dead_queue("buyer")) == 1
     finally:
         stopping.set()
         keeper.join()
-    found = query.delivery(stage.database, poisoned)
-    assert found is not None
-    assert (found.state, found.attempts) == (State.DEAD, 3)
-    with redis.Redis.from_url(stage.direct_broker_url or "") as broker:
-        await_that(lambda: broker.llen(dead_queue("buyer")) > 0, "it is shown")
-        assert broker.llen(dead_queue("buyer")) == 1
