@@ -30,10 +30,12 @@ from app.ledger.step import Steps
 from app.mapping import CompiledMapping, compile_mapping
 from app.routing import Route
 from app.rules import Rule, compile_rule
+from app.templated import CompiledSettings, compile_settings
 
 _STEP = re.compile(r"""\bsteps(?:\.([a-z][a-z0-9_-]*)|\s*\[\s*['"]([^'"]+)['"]\s*\])""")
 _FILLED_IN = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
 _PROPERTY = re.compile(r"property '([^']+)'")
+_SETTING = re.compile(r"setting '([^']+)'")
 Place = Callable[[str, str, str, str, str | None], Complaint]
 """(kind, name, field, detail, remedy) -> Complaint, with file and line where they are known."""
 
@@ -59,6 +61,7 @@ class Step:
 
     config: DestinationConfig
     mapping: CompiledMapping
+    templates: CompiledSettings | None
     condition: Rule | None
     schedule: Schedule | None
     gate: GateRules
@@ -205,6 +208,8 @@ def _joined(step: Step, document: Document, place: Place, complaints: list[Compl
     stands_by = any(one.fallback and one.fallback.destination == step.config.name for one in document.destinations)
     texts = {"when": step.config.when or ""}
     texts |= {f"mapping.{name}": " ".join(_FILLED_IN.findall(str(one))) for name, one in step.config.mapping.items()}
+    if step.templates is not None:
+        texts |= {f"settings.{name}": " ".join(_FILLED_IN.findall(one)) for name, one in step.templates.texts.items()}
     # Of a step that is not known here, it is not known either what it comes after.
     for setting, text in texts.items() if before <= configs.keys() else ():
         for name in sorted({dotted or quoted for dotted, quoted in _STEP.findall(text)} - before):
@@ -233,7 +238,7 @@ def _compile_step(config: DestinationConfig, digest: str, place: Place, complain
     def complain(field: str, detail: str, remedy: str | None = None) -> None:
         complaints.append(place("destination", config.name, field, detail, remedy))
 
-    _check_connector(config, complain)
+    templates = _check_connector(config, complain)
     mapping = condition = None
     try:
         mapping = compile_mapping(config.mapping)
@@ -252,15 +257,35 @@ def _compile_step(config: DestinationConfig, digest: str, place: Place, complain
     gate = GateRules(
         circuit=config.circuit, rejections=config.rejections, longest_wait_seconds=config.retry.max_seconds
     )
-    return Step(config=config, mapping=mapping, condition=condition, schedule=schedule, gate=gate, digest=digest)
+    return Step(
+        config=config,
+        mapping=mapping,
+        templates=templates,
+        condition=condition,
+        schedule=schedule,
+        gate=gate,
+        digest=digest,
+    )
 
 
-def _check_connector(config: DestinationConfig, complain: Callable[..., None]) -> None:
+def _check_connector(config: DestinationConfig, complain: Callable[..., None]) -> CompiledSettings | None:
+    """Complain of what is wrong with settings and response rules; the templates in the settings."""
     try:
         kind = connectors.load(config.type)
     except InvalidConfig as error:
         complain("type", error.complaints[0].detail, error.complaints[0].remedy)
-        return
+        return None
+    _check_settings(kind, config, complain)
+    _check_response(kind, config, complain)
+    try:
+        return compile_settings(config.settings, kind.templated)
+    except InvalidTemplate as error:
+        found = _SETTING.match(str(error))
+        complain(f"settings.{found[1]}" if found else "settings", str(error))
+        return None
+
+
+def _check_settings(kind: type[Connector[Any]], config: DestinationConfig, complain: Callable[..., None]) -> None:
     network = {} if config.network is None else config.network.model_dump()
     for path in clear_secrets({"settings": config.settings, "network": network}):
         complain(path, "a secret stands here in clear", "use ${env:NAME} or ${file:/path}")
@@ -274,6 +299,9 @@ def _check_connector(config: DestinationConfig, complain: Callable[..., None]) -
         for problem in error.errors():
             if not isinstance(problem["input"], str) or not references(problem["input"]):
                 complain(".".join(["settings", *map(str, problem["loc"])]), problem["msg"])
+
+
+def _check_response(kind: type[Connector[Any]], config: DestinationConfig, complain: Callable[..., None]) -> None:
     if config.response is None:
         return
     if Capability.RESPONSE not in kind.capabilities:

@@ -205,7 +205,9 @@ def _render(compiled: Compiled, step: Step, claim: Claim, deadline: float) -> It
     try:
         if step.asked_late and step.condition is not None and not step.condition.matches(seen):
             return Outcome(result=Result.SKIPPED, reason=NOT_MET)
-        return Item(payload=step.mapping.render(seen), key=key, attempt=attempt, deadline=deadline)
+        rendered = step.templates.render(seen) if step.templates is not None else None
+        payload = step.mapping.render(seen)
+        return Item(payload=payload, key=key, attempt=attempt, deadline=deadline, rendered=rendered)
     except DataFault as fault:
         return fault
     except Exception as error:  # noqa: BLE001  # one lead's trouble must not keep its group from being recorded

@@ -77,6 +77,8 @@ class Connector(Generic[S]):
     Settings: ClassVar[type[BaseModel]]
     capabilities: ClassVar[Capability] = Capability.NONE
     faults: ClassVar[Mapping[type[Exception], Fault]] = {}
+    templated: ClassVar[Sequence[str]] = ()
+    """Settings that may hold templates, as dotted paths with `*` for any name; their texts come in `Item.rendered`."""
 
     def __init__(
         self,

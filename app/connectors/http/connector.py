@@ -15,7 +15,8 @@ from app.connectors._parsing import readable
 from app.connectors._response import ResponseRules
 from app.connectors._transport import Answer, Origin, head, session
 from app.connectors.base import Capability, Connector, mask
-from app.connectors.http.request import SHOWN_BYTES, RequestTemplate, check_request
+from app.connectors.http.head import check_request
+from app.connectors.http.request import SHOWN_BYTES, RequestTemplate
 from app.connectors.http.settings import HttpSettings
 from app.errors import ConfigurationFault, DeliveryFault, TransientFault
 from app.model import Fault, Item, Outcome
@@ -30,6 +31,7 @@ class HttpConnector(Connector[HttpSettings]):
 
     Settings: ClassVar[type[HttpSettings]] = HttpSettings
     capabilities = Capability.IDEMPOTENT | Capability.CHECK | Capability.RESPONSE | Capability.NETWORK
+    templated = ("url", "standby", "standby.*", "endpoints.*.url", "query.*", "headers.*")
 
     def __init__(
         self,

@@ -16,6 +16,7 @@ from pydantic import (
     ConfigDict,
     Field,
     SecretStr,
+    StringConstraints,
     ValidationError,
     model_validator,
 )
@@ -23,13 +24,46 @@ from pydantic_core import PydanticCustomError
 
 from app.config.base import SECRET_REFERENCE, Strict
 from app.connectors._endpoints import Spread
+from app.errors import InvalidTemplate
+from app.templates import Slot, is_template, slots
 
 BodyFormat = Literal["json", "form", "xml", "query", "none"]
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
 _XML_NAME = r"^[A-Za-z_][\w.-]*(:[A-Za-z_][\w.-]*)?$"
+_PLACE = "leadrelay-place-"
+"""Stands for a template while an address is checked."""
 _OURS = frozenset({"host", "content-length", "transfer-encoding", "connection"})
+
+
+def _fixed_address(url: str) -> str:
+    if is_template(url):
+        raise ValueError("this address is the same for every lead and holds no {{ }}")
+    return _address(url)
+
+
+def _templated_address(url: str) -> str:
+    """The address with its templates as they were written, all else in the form it is sent in."""
+    if not is_template(url):
+        return _address(url)
+    try:
+        parts = slots(url)
+    except InvalidTemplate:  # the compiler of templates complains, with line and column
+        return url
+    start = SECRET_REFERENCE.sub("x", parts[0])
+    _, mark, after = start.partition("://")
+    if "{%" in url:
+        raise ValueError("an address takes {{ }} only, no tags: put the choice into a field or a filter")
+    if isinstance(parts[0], Slot) or not re.search(r"[/?#]", after if mark else start):
+        raise ValueError("scheme, host and port are the same for every lead: begin {{ }} after the host's '/'")
+    found = [part for part in parts if isinstance(part, Slot)]
+    places = [f"{_PLACE}{count}x" for count in range(len(found))]
+    waiting = iter(places)
+    address = _address("".join(next(waiting) if isinstance(part, Slot) else part for part in parts))
+    for place, slot in zip(places, found, strict=True):
+        address = address.replace(place, slot, 1)
+    return address
 
 
 def _address(url: str) -> str:
@@ -74,7 +108,9 @@ def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-Address = Annotated[str, AfterValidator(_address)]
+Address = Annotated[str, AfterValidator(_templated_address)]
+FixedAddress = Annotated[str, AfterValidator(_fixed_address)]
+ParameterName = Annotated[str, StringConstraints(min_length=1)]
 HeaderName = Annotated[str, AfterValidator(_header_name)]
 HeaderValue = Annotated[str, AfterValidator(_header_value)]
 
@@ -161,7 +197,7 @@ class HttpSettings(_Settings):
     model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["url"]}, {"required": ["endpoints"]}]})
 
     url: Address | None = Field(None, examples=["https://buyer.example.com/leads"])
-    """Address, http or https, with a query if need be. Redirects are not followed. This or `endpoints` is required."""
+    """Address, http or https, with a query if need be; `{{ }}` after the host. This or `endpoints` is required."""
     endpoints: list[Endpoint] | None = Field(None, examples=[[{"url": "https://eu.buyer.example.com/leads"}]])
     """Several addresses that share the leads, in place of `url`."""
     spread: Spread = Field("weighted", examples=["least_in_flight"])
@@ -176,13 +212,15 @@ class HttpSettings(_Settings):
     """How the mapped properties travel: `json`, `form`, `xml`, in the `query`, or `none` at all."""
     xml_root: str = Field("lead", pattern=_XML_NAME, examples=["adf"])
     """Name of the root element of an XML body."""
+    query: dict[ParameterName, str] = Field({}, examples=[{"campaign": "{{ lead.campaign | downcase }}"}])
+    """Query parameters beside the body; may hold `{{ }}`. One whose templates render to nothing is left out."""
     headers: dict[HeaderName, HeaderValue] = Field({}, examples=[{"X-Campaign": "spring"}])
-    """Further headers."""
+    """Further headers; may hold `{{ }}`. One whose templates render to nothing is left out."""
     auth: Auth | None = Field(None, examples=[{"bearer": {"token": "${env:BUYER_TOKEN}"}}])
     """Credentials; none if not set."""
     idempotency_header: HeaderName | None = Field("Idempotency-Key", examples=["X-Request-Id"])
     """Header that carries the delivery's id, the same on every retry; null to send none."""
-    check_url: Address | None = Field(None, examples=["https://buyer.example.com/status"])
+    check_url: FixedAddress | None = Field(None, examples=["https://buyer.example.com/status"])
     """Address that `check` asks, with the same credentials; if not set, it only connects to `url`."""
     check_method: Literal["GET", "HEAD", "OPTIONS"] = Field("GET", examples=["HEAD"])
     """Method that `check` uses."""
