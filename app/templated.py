@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from app.config.schema import SECRET_REFERENCE
+from app.config.base import SECRET_REFERENCE
 from app.errors import DataFault, InvalidTemplate
 from app.templates import Slot, Template, compile_template, is_template, slots, to_text
 

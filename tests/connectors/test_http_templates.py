@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from gzip import decompress
 from time import monotonic
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -92,6 +93,39 @@ def test_tags_choose_within_a_header(server: FaultServer) -> None:
     header = "{% if lead.state == 'TX' %}south{% else %}{{ lead.state }}{% endif %}"
     deliver({"url": server.url, "headers": {"X-Region": header}})
     assert server.received[0].headers["x-region"] == "south"
+
+
+def test_text_body_and_file_names_take_values_of_the_lead(server: FaultServer) -> None:
+    template = "{% for c in lead.note %}{% endfor %}<m>{{ lead.note | escape }}</m>"
+    deliver({"url": server.url, "body": "text", "template": template, "content_type": "text/xml", "compress": "gzip"})
+    files = {"cv": {"filename": "{{ lead.state }}.txt", "encoding": "text"}}
+    deliver({"url": server.url, "body": "multipart", "files": files}, mapping={"cv": "{{ lead.note }}"})
+    text, form = server.received
+    assert (text.headers["content-type"], text.headers["content-encoding"]) == ("text/xml; charset=utf-8", "gzip")
+    assert decompress(text.body) == b"<m>a&amp;b=c #d</m>"
+    assert form.headers["content-type"].startswith("multipart/form-data; boundary=leadrelay-")
+    assert b'filename="TX.txt"' in form.body
+
+
+def test_transcript_of_a_compressed_body_is_readable(server: FaultServer) -> None:
+    outcome = deliver({"url": server.url, "compress": "gzip"}, mapping={"a": "b", "password": "hush"})
+    assert decompress(server.received[0].body) == b'{"a":"b","password":"hush"}'
+    assert outcome.transcript is not None
+    assert outcome.transcript["request"]["body"] == '{"a":"b","password":"***"}'
+
+
+def test_template_that_makes_too_much_is_a_data_fault_within_bounded_time(server: FaultServer) -> None:
+    for template in (
+        "{% for i in (1..999999999) %}x{% endfor %}",
+        "{% for i in (1..9999) %}{% for j in (1..9999) %}x{% endfor %}{% endfor %}",
+        "{% for i in (1..9999) %}{{ lead.note }}{% endfor %}",
+        "{% assign a = lead.note %}{% for i in (1..40) %}{% assign a = a | append: a %}{% endfor %}{{ a }}",
+    ):
+        begun = monotonic()
+        with pytest.raises(DataFault, match="setting 'template'"):
+            deliver({"url": server.url, "body": "text", "template": template}, {"note": "x" * 1000})
+        assert monotonic() - begun < 5
+    assert not server.received
 
 
 def test_secret_beside_a_template_is_resolved_and_masked_by_name(server: FaultServer) -> None:

@@ -31,7 +31,16 @@ class HttpConnector(Connector[HttpSettings]):
 
     Settings: ClassVar[type[HttpSettings]] = HttpSettings
     capabilities = Capability.IDEMPOTENT | Capability.CHECK | Capability.RESPONSE | Capability.NETWORK
-    templated = ("url", "standby", "standby.*", "endpoints.*.url", "query.*", "headers.*")
+    templated = (
+        "url",
+        "standby",
+        "standby.*",
+        "endpoints.*.url",
+        "query.*",
+        "headers.*",
+        "template",
+        "files.*.filename",
+    )
 
     def __init__(
         self,
@@ -64,7 +73,7 @@ class HttpConnector(Connector[HttpSettings]):
         Raises `TransientFault`, `ConfigurationFault` (certificate not accepted) and `DataFault` (a property that the
         body's kind cannot carry). A fault on the way carries the request in its transcript.
         """
-        content = self._first.encode(item.payload)
+        content = self._first.content(item)
         deadline = min(item.deadline, self._session.deadline())
         if self._endpoints is not None:
             return self._deliver_to_one(self._endpoints, item, content, deadline)

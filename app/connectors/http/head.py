@@ -10,13 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
-from app.connectors.http.body import CONTENT_TYPES
+from app.connectors.http.filling import NOTHING, fill, value_of
 from app.connectors.http.settings import HttpSettings
-from app.errors import ConfigurationFault, DataFault
+from app.errors import DataFault
 from app.redaction import MASK, mask_url
 from app.templates import Slot, is_template, slots
-
-NOTHING: Mapping[str, str] = {}
 
 # RFC 9110, 5.5: what a field value cannot hold. A tab can be.
 _NOT_IN_HEADER = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -56,7 +54,7 @@ class Target:
         target = self._address(rendered)
         mark = "&" if "?" in target else "?"
         for one in self._parameters:
-            text = MASK if shown and one.secret else _quoted(_text(one.parts, rendered, one.name), one.name)
+            text = MASK if shown and one.secret else _quoted(fill(one.parts, rendered, one.name), one.name)
             if text or one.is_literal:
                 target += f"{mark}{one.name}={text}"
                 mark = "&"
@@ -78,7 +76,7 @@ class Target:
             if not isinstance(part, Slot):
                 address += part
                 continue
-            value = _quoted(_value(part, rendered, "the address"), "the address")
+            value = _quoted(value_of(part, rendered, "the address"), "the address")
             if not value and "?" not in address:  # /leads/{{ lead.id }} without an id is another address
                 raise DataFault(f"the address has no value for {part[:120]}")
             address += value
@@ -90,8 +88,8 @@ class Target:
 class Headers:
     """The headers that do not come from body or delivery."""
 
-    def __init__(self, settings: HttpSettings) -> None:
-        self.fixed = headers(settings)
+    def __init__(self, settings: HttpSettings, content_type: str | None = None) -> None:
+        self.fixed = _headers(settings, content_type)
         """Those that are the same for every lead."""
         self._parts = {
             name: slots(self.fixed.pop(name)) for name, value in settings.headers.items() if is_template(value)
@@ -104,11 +102,13 @@ class Headers:
         return self.fixed | {name: value for name, value in found if value}
 
 
-def headers(settings: HttpSettings) -> dict[str, str]:
+def _headers(settings: HttpSettings, content_type: str | None) -> dict[str, str]:
     """Ours, those of the credentials, and the configured ones over both."""
     found = {"User-Agent": "leadrelay", "Accept": "*/*", "Accept-Encoding": "gzip, deflate"}
-    if settings.body in CONTENT_TYPES:
-        found["Content-Type"] = CONTENT_TYPES[settings.body]
+    if content_type is not None:
+        found["Content-Type"] = content_type
+    if settings.compress is not None:
+        found["Content-Encoding"] = settings.compress
     if settings.auth is not None:
         if settings.auth.basic is not None:
             pair = f"{settings.auth.basic.username}:{settings.auth.basic.password.get_secret_value()}"
@@ -134,8 +134,8 @@ def check_request(settings: HttpSettings) -> tuple[str, Mapping[str, str]] | Non
     """
     if settings.check_url is None:
         return None
-    fixed = settings.model_copy(update={"query": {}})
-    return Target(settings.check_url, fixed).address(NOTHING), Headers(settings).fixed
+    fixed = settings.model_copy(update={"query": {}, "compress": None})
+    return Target(settings.check_url, fixed).address(NOTHING), Headers(fixed).fixed
 
 
 def _parameter(name: str, value: str) -> _Parameter:
@@ -145,7 +145,7 @@ def _parameter(name: str, value: str) -> _Parameter:
 
 
 def _header(name: str, parts: Sequence[str], rendered: Mapping[str, str]) -> str:
-    value = _text(parts, rendered, f"header {name}")
+    value = fill(parts, rendered, f"header {name}")
     if _NOT_IN_HEADER.search(value):  # header injection (CWE-113)
         raise DataFault(f"header {name}: a value of the lead holds a line break or another control character")
     if not value.isascii():
@@ -161,14 +161,3 @@ def _quoted(value: str, place: str) -> str:
         return quote(value, safe="")
     except UnicodeEncodeError:
         raise DataFault(f"{place}: a value of the lead is not valid Unicode") from None
-
-
-def _text(parts: Sequence[str], rendered: Mapping[str, str], place: str) -> str:
-    return "".join([_value(part, rendered, place) if isinstance(part, Slot) else part for part in parts])
-
-
-def _value(slot: Slot, rendered: Mapping[str, str], place: str) -> str:
-    value = rendered.get(slot)
-    if value is None:
-        raise ConfigurationFault(f"{place}: the value of a secret holds '{{{{'")
-    return value

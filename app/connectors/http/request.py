@@ -4,12 +4,14 @@ It may not know connections or answers.
 """
 
 from collections.abc import Mapping
+from gzip import compress
 from typing import Any
 
 from app.connectors._transport import Origin, head
 from app.connectors.base import mask
-from app.connectors.http.body import CONTENT_TYPES, encoder
-from app.connectors.http.head import NOTHING, Headers, Target, secret_headers
+from app.connectors.http.body import content_type, encoder
+from app.connectors.http.filling import NOTHING
+from app.connectors.http.head import Headers, Target, secret_headers
 from app.connectors.http.settings import HttpSettings
 from app.model import Item
 from app.redaction import mask_secrets
@@ -23,12 +25,13 @@ class RequestTemplate:
     """A request to one address without its lead."""
 
     def __init__(self, settings: HttpSettings, url: str) -> None:
-        target, fields = Target(url, settings), Headers(settings)
+        kind = content_type(settings)
+        target, fields = Target(url, settings), Headers(settings, kind)
         self.origin = Origin.of(url)
-        self.shown_url = target.written
-        self.encode = encoder(settings.body, xml_root=settings.xml_root)
+        self._encode = encoder(settings)
+        self._compressed = settings.compress is not None
         self._in_query = settings.body == "query"
-        self._measured = settings.method in _BODY_METHODS or settings.body in CONTENT_TYPES
+        self._measured = settings.method in _BODY_METHODS or kind is not None
         self._key = f"{settings.idempotency_header}: ".encode() if settings.idempotency_header else None
         self._key_name = settings.idempotency_header
         self._method = settings.method
@@ -38,9 +41,14 @@ class RequestTemplate:
         fixed = not (target.is_templated or fields.is_templated)
         self._fixed = self._head(NOTHING) if fixed else None
         self._shown = self._shown_head(NOTHING) if fixed else None
+        self.shown_url = self._shown[0] if self._shown else target.written
+
+    def content(self, item: Item) -> bytes:
+        """The payload encoded; raises `DataFault` naming the property that the body's kind cannot carry."""
+        return self._encode(item.payload, item.rendered or NOTHING)
 
     def message(self, item: Item, content: bytes) -> bytes:
-        """The whole request in bytes; `content` is the encoded payload."""
+        """The whole request in bytes; `content` is what `content()` gave."""
         start, rest = self._fixed or self._head(item.rendered or NOTHING)
         parts = [start]
         if self._in_query and content:
@@ -50,6 +58,8 @@ class RequestTemplate:
             parts += (self._key, item.key.encode("ascii"), b"\r\n")
         if self._in_query:
             content = b""
+        if self._compressed:
+            content = compress(content, mtime=0)
         if self._measured:
             parts.append(b"Content-Length: %d\r\n" % len(content))
         parts += (b"\r\n", content)
@@ -58,7 +68,7 @@ class RequestTemplate:
     def shown(self, item: Item, content: bytes) -> dict[str, Any]:
         """The request as a transcript keeps it: secrets masked, long bodies cut."""
         payload = mask_secrets(item.payload)
-        text = content if payload is item.payload else self.encode(payload)
+        text = content if payload is item.payload else self._encode(payload, item.rendered or NOTHING)
         body = text[:SHOWN_BYTES].decode(errors="replace")
         url, headers = self._shown or self._shown_head(item.rendered or NOTHING)
         if self._key_name is not None:
