@@ -53,8 +53,9 @@ class Parsed:
 class Path:
     """A path compiled once for every kind of body it can mean something in.
 
-    JSON: names and indexes joined by dots, `*` for any. XML: XPath 1.0, with the prefixes the document declares. HTML:
-    a CSS selector. Raises `InvalidTemplate` when it is valid in none of those that `format` allows.
+    JSON: names and indexes joined by dots, `*` for any. XML: XPath 1.0, with the prefixes the document declares. HTML: a
+    CSS selector, or XPath where it is none (`//td[2]`). Raises `InvalidTemplate` when it is valid in none of those that
+    `format` allows.
     """
 
     __slots__ = ("_css", "_json", "_xpath", "text")
@@ -63,11 +64,11 @@ class Path:
         self.text = text
         segments = text.split(".")
         self._json = segments if format in {"auto", "json"} and all(segments) and not text.startswith("/") else None
-        self._xpath = _compiled(etree.XPath, text) if format in {"auto", "xml"} else None
+        self._xpath = _compiled(etree.XPath, text) if format in {"auto", "xml", "html"} else None
         self._css = (
             _compiled(lambda path: CSSSelector(path, translator="html"), text) if format in {"auto", "html"} else None
         )
-        if self._json is None and self._xpath is None and self._css is None:
+        if not (self._json or self._xpath or self._css):
             raise InvalidTemplate(f"{text!r} is not a path into {'a response' if format == 'auto' else format}")
 
     def values(self, parsed: Parsed) -> Sequence[Any]:
@@ -79,6 +80,8 @@ class Path:
         if parsed.kind == "html" and self._css is not None:
             found: Sequence[Any] = self._css(parsed.value)
             return found
+        if parsed.kind == "html" and self._xpath is not None:
+            return _evaluate(self._xpath, self.text, parsed.value)
         return ()
 
 

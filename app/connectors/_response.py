@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from app.config.schema import Extract, ExtractConfig, ResponseConfig, SearchConfig
 from app.connectors._parsing import Format, Parsed, Path, as_text, parse
+from app.connectors._schema import AnswerSchema
 from app.errors import InvalidTemplate
 from app.model import Fault, Outcome, Result
 
@@ -36,6 +37,7 @@ class ResponseRules:
 
     def __init__(self, config: ResponseConfig | None) -> None:
         rules = config or ResponseConfig()
+        self._schema = AnswerSchema(rules.answer_schema) if rules.answer_schema is not None else None
         self._format: Format = rules.format
         self._search = _Search(rules.search, self._format) if rules.search and rules.search.term else None
         self._reason = _finder("reason", rules.reason, self._format)
@@ -61,7 +63,7 @@ class ResponseRules:
         5xx, 408, 425 and 429 are transient errors (`retry_after` from Retry-After, RFC 9110, 10.2.3), 401 and 403 and
         redirects configuration errors; none of their bodies is read. Other 4xx are failures unless the search matches
         and says otherwise: a rule's inverse speaks of 2xx only. Of a `truncated` body that it does not match nothing is
-        known: the destination may have taken the lead.
+        known: the destination may have taken the lead. Nor of a 2xx that does not fit its schema.
         """
         if status in _TRANSIENT or status >= 500:  # noqa: PLR2004  # the classes of RFC 9110, 15
             retry_after = _seconds(headers.get("retry-after"))
@@ -75,6 +77,8 @@ class ResponseRules:
         if truncated and status < 300 and self._search and not self._search.matches(parsed):  # noqa: PLR2004  # as above
             reason = "the answer is too long, and what decides is not in the part that was read"
             return _error(Fault.TRANSIENT, reason, transcript, ambiguous=True)
+        if self._schema is not None and status < 300 and (wrong := self._schema.complaint(parsed)):  # noqa: PLR2004  # as above
+            return _error(Fault.TRANSIENT, f"the answer does not fit its schema: {wrong}", transcript, ambiguous=True)
         return self._ruled(status, parsed, transcript)
 
     def _ruled(self, status: int, parsed: Parsed, transcript: Mapping[str, Any] | None) -> Outcome:

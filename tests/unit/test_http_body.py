@@ -117,7 +117,7 @@ def test_decimals_are_numbers_in_json() -> None:
     [
         ({"a": 1}, b'[{"a":1}]'),
         ({}, b"[{}]"),
-        ({"1": {"b": 2}, "0": {"a": 1}, "10": "x"}, b'[{"a":1},{"b":2},"x"]'),
+        ({"2": {"b": 2}, "0": {"a": 1}, "10": "x"}, b'[{"a":1},{"b":2},"x"]'),
     ],
 )
 def test_json_array_is_the_root(payload: Mapping[str, Any], expected: bytes) -> None:

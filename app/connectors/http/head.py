@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
+from app.connectors._compression import CODINGS
 from app.connectors.http.filling import NOTHING, fill, value_of
 from app.connectors.http.settings import HttpSettings
 from app.errors import DataFault
@@ -104,7 +105,7 @@ class Headers:
 
 def _headers(settings: HttpSettings, content_type: str | None) -> dict[str, str]:
     """Ours, those of the credentials, and the configured ones over both."""
-    found = {"User-Agent": "leadrelay", "Accept": "*/*", "Accept-Encoding": "gzip, deflate"}
+    found = {"User-Agent": "leadrelay", "Accept": "*/*", "Accept-Encoding": CODINGS}
     if content_type is not None:
         found["Content-Type"] = content_type
     if settings.compress is not None:
