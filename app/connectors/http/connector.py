@@ -5,6 +5,7 @@ rules say: it joins them.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from time import monotonic
 from typing import Any, ClassVar
 
@@ -15,11 +16,13 @@ from app.connectors._parsing import readable
 from app.connectors._response import ResponseRules
 from app.connectors._transport import Answer, Origin, head, session
 from app.connectors.base import Capability, Connector, mask
+from app.connectors.http.cookies import Cookies
 from app.connectors.http.head import check_request
+from app.connectors.http.redirect import REDIRECTS, Walk
 from app.connectors.http.request import SHOWN_BYTES, RequestTemplate
 from app.connectors.http.settings import HttpSettings
 from app.errors import ConfigurationFault, DeliveryFault, TransientFault
-from app.model import Fault, Item, Outcome
+from app.model import Fault, Item, Outcome, Result
 
 # Gateways say these of a server behind them that they cannot reach (RFC 9110, 15.6.3 to 15.6.5).
 _FROM_BEFORE_IT = frozenset({502, 503, 504})
@@ -54,8 +57,11 @@ class HttpConnector(Connector[HttpSettings]):
         super().__init__(name, settings, limits=limits, response=response, network=network)
         self._rules = ResponseRules(response)
         self._session = session(limits, network)
-        shared = [(RequestTemplate(settings, url), weight) for url, weight in settings.addresses()]
-        standby = [RequestTemplate(settings, url) for url in settings.standby]
+        self._cookies = Cookies() if settings.cookies else None
+        shared = [
+            (RequestTemplate(settings, url, cookies=self._cookies), weight) for url, weight in settings.addresses()
+        ]
+        standby = [RequestTemplate(settings, url, cookies=self._cookies) for url in settings.standby]
         self._requests = [*(request for request, _ in shared), *standby]
         self._first = self._requests[0]
         self._endpoints = (
@@ -83,7 +89,8 @@ class HttpConnector(Connector[HttpSettings]):
         except DeliveryFault as fault:
             fault.transcript = {"request": self._first.shown(item, content)}
             raise
-        return self._outcome(answer, {"request": self._first.shown(item, content)})
+        told = {"request": self._first.shown(item, content)}
+        return self._outcome(answer, told, self._first, item, content, deadline=deadline)
 
     def _deliver_to_one(
         self, endpoints: Endpoints[RequestTemplate], item: Item, content: bytes, deadline: float
@@ -112,9 +119,37 @@ class HttpConnector(Connector[HttpSettings]):
                     lease.absent()
                 else:
                     lease.there()
-            return self._outcome(answer, _told(request.shown(item, content), tried))
+            told = _told(request.shown(item, content), tried)
+            return self._outcome(answer, told, request, item, content, deadline=deadline)
 
-    def _outcome(self, answer: Answer, transcript: dict[str, Any]) -> Outcome:
+    def _outcome(
+        self,
+        answer: Answer,
+        transcript: dict[str, Any],
+        request: RequestTemplate,
+        item: Item,
+        content: bytes,
+        *,
+        deadline: float,
+    ) -> Outcome:
+        if self._cookies is not None:
+            self._cookies.store(request.address(item), answer.headers.get("set-cookie"))
+        if self.settings.redirects and answer.status in REDIRECTS:
+            walk = Walk(session=self._session, request=request, item=item, content=content, cookies=self._cookies)
+            return self._followed(walk, answer, transcript, deadline)
+        return self._judged(answer, transcript)
+
+    def _followed(self, walk: Walk, answer: Answer, transcript: dict[str, Any], deadline: float) -> Outcome:
+        transcript["redirects"] = walk.trail
+        try:
+            answer = walk.follow(answer, most=self.settings.redirects, deadline=deadline)
+        except DeliveryFault as fault:
+            fault.transcript = transcript
+            raise
+        outcome = self._judged(answer, transcript)
+        return replace(outcome, ambiguous=True) if walk.handed_over and outcome.result is Result.ERROR else outcome
+
+    def _judged(self, answer: Answer, transcript: dict[str, Any]) -> Outcome:
         transcript |= {"response": _shown(answer), "ms": round(answer.ms, 2)}
         return self._rules.interpret(answer.status, answer.headers, answer.body, transcript, truncated=answer.truncated)
 

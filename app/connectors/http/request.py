@@ -10,6 +10,7 @@ from typing import Any
 from app.connectors._transport import Origin, head
 from app.connectors.base import mask
 from app.connectors.http.body import content_type, encoder
+from app.connectors.http.cookies import Cookies
 from app.connectors.http.filling import NOTHING
 from app.connectors.http.head import Headers, Target, secret_headers
 from app.connectors.http.settings import HttpSettings
@@ -24,17 +25,18 @@ _BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
 class RequestTemplate:
     """A request to one address without its lead."""
 
-    def __init__(self, settings: HttpSettings, url: str) -> None:
+    def __init__(self, settings: HttpSettings, url: str, *, cookies: Cookies | None = None) -> None:
         kind = content_type(settings)
         target, fields = Target(url, settings), Headers(settings, kind)
         self.origin = Origin.of(url)
         self._encode = encoder(settings)
         self._compressed = settings.compress is not None
-        self._in_query = settings.body == "query"
+        self._cookies = cookies
+        self.body_in_query = settings.body == "query"
         self._measured = settings.method in _BODY_METHODS or kind is not None
         self._key = f"{settings.idempotency_header}: ".encode() if settings.idempotency_header else None
-        self._key_name = settings.idempotency_header
-        self._method = settings.method
+        self.key_name = settings.idempotency_header
+        self.method = settings.method
         self._target = target
         self._headers = fields
         self._secret = secret_headers(settings)
@@ -51,19 +53,33 @@ class RequestTemplate:
         """The whole request in bytes; `content` is what `content()` gave."""
         start, rest = self._fixed or self._head(item.rendered or NOTHING)
         parts = [start]
-        if self._in_query and content:
+        if self.body_in_query and content:
             parts += (b"&" if b"?" in start else b"?", content)
         parts.append(rest)
         if self._key is not None:
             parts += (self._key, item.key.encode("ascii"), b"\r\n")
-        if self._in_query:
+        if self._cookies is not None and (cookie := self._cookies.header(self.address(item))):
+            parts.append(f"Cookie: {cookie}\r\n".encode("latin-1"))
+        if self.body_in_query:
             content = b""
         if self._compressed:
-            content = compress(content, mtime=0)
+            content = self.compressed(content)
         if self._measured:
             parts.append(b"Content-Length: %d\r\n" % len(content))
         parts += (b"\r\n", content)
         return b"".join(parts)
+
+    def compressed(self, content: bytes) -> bytes:
+        """The content as it travels."""
+        return compress(content, mtime=0) if self._compressed else content
+
+    def address(self, item: Item) -> str:
+        """The whole address for a lead; of properties in the query it knows nothing."""
+        return self._target.address(item.rendered or NOTHING)
+
+    def fields(self, item: Item) -> Mapping[str, str]:
+        """The headers for a lead, but for those of its key, length and cookies."""
+        return self._headers.filled(item.rendered or NOTHING)
 
     def shown(self, item: Item, content: bytes) -> dict[str, Any]:
         """The request as a transcript keeps it: secrets masked, long bodies cut."""
@@ -71,16 +87,16 @@ class RequestTemplate:
         text = content if payload is item.payload else self._encode(payload, item.rendered or NOTHING)
         body = text[:SHOWN_BYTES].decode(errors="replace")
         url, headers = self._shown or self._shown_head(item.rendered or NOTHING)
-        if self._key_name is not None:
-            headers = {**headers, self._key_name: item.key}
-        if self._in_query and body:
+        if self.key_name is not None:
+            headers = {**headers, self.key_name: item.key}
+        if self.body_in_query and body:
             url, body = f"{url}{'&' if '?' in url else '?'}{body}", ""
-        return {"method": self._method, "url": url, "headers": headers, "body": body}
+        return {"method": self.method, "url": url, "headers": headers, "body": body}
 
     def _head(self, rendered: Mapping[str, str]) -> tuple[bytes, bytes]:
         """The head for a lead, cut in two where the query ends."""
         fields = self._headers.filled(rendered)
-        line, _, rest = head(self._method, self._target.address(rendered), fields).partition(b"\r\n")
+        line, _, rest = head(self.method, self._target.address(rendered), fields).partition(b"\r\n")
         return line.removesuffix(b" HTTP/1.1"), b" HTTP/1.1\r\n" + rest.removesuffix(b"\r\n")
 
     def _shown_head(self, rendered: Mapping[str, str]) -> tuple[str, dict[str, str]]:

@@ -172,6 +172,10 @@ class HttpSettings(Settings):
     """Further headers; may hold `{{ }}`. One whose templates render to nothing is left out."""
     auth: Auth | None = Field(None, examples=[{"bearer": {"token": "${env:BUYER_TOKEN}"}}])
     """Credentials; none if not set."""
+    redirects: int = Field(0, ge=0, le=10, examples=[3])
+    """Most redirects that are followed for one lead; by default each is a configuration error."""
+    cookies: bool = Field(False, examples=[True])
+    """Send back the cookies that the destination sets, to the host that set them; each worker process keeps its own."""
     idempotency_header: HeaderName | None = Field("Idempotency-Key", examples=["X-Request-Id"])
     """Header that carries the delivery's id, the same on every retry; null to send none."""
     check_url: FixedAddress | None = Field(None, examples=["https://buyer.example.com/status"])
@@ -215,6 +219,8 @@ class HttpSettings(Settings):
         names = [name.lower() for name in self.headers]
         if len(set(names)) < len(names):
             raise ValueError("headers: a name stands there twice")
+        if self.cookies and "cookie" in names:
+            raise ValueError("both cookies and headers set Cookie")
         if self.auth is not None:
             key = self.auth.api_key
             used = key.name.lower() if key and key.place == "header" else None if key else "authorization"
