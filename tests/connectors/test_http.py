@@ -279,3 +279,11 @@ def test_every_setting_has_a_description_and_an_example() -> None:
     assert not [name for name, field in fields.items() if not field.get("description")]
     missing = [name for name, field in fields.items() if not field.get("examples")]
     assert not [name for name in missing if not name.startswith("Auth.")]
+
+
+def test_end_of_the_interface_is_told_in_the_transcript_and_to_delivery(server: FaultServer) -> None:
+    server.behaviour = answer(200, deprecation="@1769817600")
+    sender = connector(server.url, response=None)
+    outcome = deliver(sender, {"a": 1})
+    assert outcome.transcript is not None
+    assert outcome.transcript["notice"] == sender.notice == "deprecated since 2026-01-31"

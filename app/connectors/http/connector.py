@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from app.config.network import NetworkConfig
 from app.config.schema import LimitsConfig, ResponseConfig
 from app.connectors._endpoints import Endpoints
+from app.connectors._lifetime import notice
 from app.connectors._parsing import readable
 from app.connectors._response import ResponseRules
 from app.connectors._transport import Answer, Origin, head, session
@@ -151,6 +152,8 @@ class HttpConnector(Connector[HttpSettings]):
 
     def _judged(self, answer: Answer, transcript: dict[str, Any]) -> Outcome:
         transcript |= {"response": _shown(answer), "ms": round(answer.ms, 2)}
+        if "deprecation" in answer.headers or "sunset" in answer.headers:
+            self.notice = transcript["notice"] = notice(answer.headers)
         return self._rules.interpret(answer.status, answer.headers, answer.body, transcript, truncated=answer.truncated)
 
     def check(self) -> None:
