@@ -140,8 +140,8 @@ def _start_sentry(settings: Settings) -> None:
         include_local_variables=False,
         max_request_body_size="never",
         before_send=_before_send,
-        # Where brotli is installed, which we use for answers, it would send that; not every Sentry-like server reads it.
-        _experiments={"transport_compression_algo": "gzip"},
+        # Where brotli is installed, which we use for answers, it would send that; not every Sentry-like server reads it. A level means gzip.
+        _experiments={"transport_compression_level": 9},
         max_breadcrumbs=0,  # log lines of libraries may quote values
     )
 

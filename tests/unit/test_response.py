@@ -390,3 +390,28 @@ def test_xpath_reads_html_where_a_path_is_no_selector() -> None:
     assert interpret(page, "text/html", reference="//td[2]").reference == "77"
     assert interpret(page, "text/html", reference="//td[2]/text()", format="html").reference == "77"
     assert interpret(page, "text/html", reference="td + td").reference == "77"
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        {"search": {"term": "/x*y?(a|aa)+$/"}},
+        {"reason": {"regex": "x*y?(a|aa)+$"}},
+        {"capture": {"c": {"regex": "(x*y?(?:a|aa)+)$"}}},
+    ],
+)
+def test_regular_expression_that_runs_for_ever_ends_with_a_clear_error(rules: Mapping[str, Any]) -> None:
+    begun = monotonic()
+    outcome = interpret("a" * 100_000 + "!", "text/plain", **rules)
+    assert monotonic() - begun < 3
+    assert (outcome.fault, outcome.ambiguous) == (Fault.TRANSIENT, True)
+    assert "takes too long" in (outcome.reason or "")
+    assert interpret("a" * 100_000 + "!", "text/plain", status=400, **rules).ambiguous is False
+
+
+def test_prefixes_of_a_path_are_those_of_the_document_and_others_find_nothing() -> None:
+    body = '<r xmlns:p="urn:x"><p:id>7</p:id><id>8</id></r>'
+    assert interpret(body, "text/xml", reference="//p:id").reference == "7"
+    assert interpret(body, "text/xml", reference="//q:id").reference is None
+    assert interpret(body, "text/xml", reference="//child::id").reference == "8"
+    assert interpret("<r><id>8</id></r>", "text/xml", reference="//p:id").reference is None
