@@ -35,7 +35,7 @@ from app.templated import CompiledSettings, compile_settings
 _STEP = re.compile(r"""\bsteps(?:\.([a-z][a-z0-9_-]*)|\s*\[\s*['"]([^'"]+)['"]\s*\])""")
 _FILLED_IN = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
 _PROPERTY = re.compile(r"property '([^']+)'")
-_SETTING = re.compile(r"setting '([^']+)'")
+_RULE = re.compile(r"[a-z]+(?:\.\w+)*(?=: )")
 Place = Callable[[str, str, str, str, str | None], Complaint]
 """(kind, name, field, detail, remedy) -> Complaint, with file and line where they are known."""
 
@@ -279,9 +279,9 @@ def _check_connector(config: DestinationConfig, complain: Callable[..., None]) -
     _check_response(kind, config, complain)
     try:
         return compile_settings(config.settings, kind.templated)
-    except InvalidTemplate as error:
-        found = _SETTING.match(str(error))
-        complain(f"settings.{found[1]}" if found else "settings", str(error))
+    except InvalidConfig as error:
+        for one in error.complaints:
+            complain(one.field, one.detail)
         return None
 
 
@@ -310,4 +310,5 @@ def _check_response(kind: type[Connector[Any]], config: DestinationConfig, compl
     try:
         kind.check_response(config.response)
     except InvalidTemplate as error:
-        complain("response", str(error))
+        found = _RULE.match(str(error))
+        complain(f"response.{found[0]}" if found else "response", str(error))

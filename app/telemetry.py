@@ -140,7 +140,8 @@ def _start_sentry(settings: Settings) -> None:
         include_local_variables=False,
         max_request_body_size="never",
         before_send=_before_send,
-        # Where brotli is installed, which we use for answers, it would send that; not every Sentry-like server reads it. A level means gzip.
+        # A level means gzip. Where brotli is installed, which we use for answers, that would be sent instead, and not every
+        # server that speaks Sentry's protocol reads it.
         _experiments={"transport_compression_level": 9},
         max_breadcrumbs=0,  # log lines of libraries may quote values
     )

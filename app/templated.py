@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.config.base import SECRET_REFERENCE
-from app.errors import DataFault, InvalidTemplate
+from app.errors import Complaint, DataFault, InvalidConfig, InvalidTemplate
 from app.templates import Slot, Template, compile_template, is_template, slots, to_text
 
 
@@ -34,7 +34,7 @@ class CompiledSettings:
 def compile_settings(settings: Mapping[str, Any], places: Sequence[str]) -> CompiledSettings | None:
     """Compile the templates at these places (dotted, `*` for any name), None if there are none.
 
-    Raises `InvalidTemplate` naming the setting, and line and column inside its template.
+    Raises `InvalidConfig` with a complaint for each setting that cannot be compiled, line and column of its text included.
     """
     patterns = [place.split(".") for place in places]
     texts = {
@@ -43,14 +43,15 @@ def compile_settings(settings: Mapping[str, Any], places: Sequence[str]) -> Comp
         if is_template(text) and any(_matches(path, pattern) for pattern in patterns)
     }
     templates: dict[Slot, tuple[str, Template]] = {}
+    complaints = []
     for place, text in texts.items():
         try:
             compile_template(text)  # so that a complaint counts lines and columns from the beginning
-            for slot in slots(text):
-                if isinstance(slot, Slot):
-                    templates[slot] = place, _compiled(slot)
+            templates |= {slot: (place, _compiled(slot)) for slot in slots(text) if isinstance(slot, Slot)}
         except InvalidTemplate as invalid:
-            raise InvalidTemplate(f"setting '{place}': {invalid}") from None
+            complaints.append(Complaint(field=f"settings.{place}", detail=str(invalid)))
+    if complaints:
+        raise InvalidConfig(complaints)
     return CompiledSettings(texts=texts, _templates=templates) if templates else None
 
 

@@ -95,6 +95,35 @@ class TestContract(ConnectorContract):
         return HttpStage(server)
 
 
+class TestContractOfAllThatIsSpecial(ConnectorContract):
+    """Multipart, compressed, with cookies and redirects: what the hot path has nothing of."""
+
+    @pytest.fixture
+    def stage(self, server: FaultServer) -> Stage:
+        return SpecialStage(server)
+
+
+class SpecialStage(HttpStage):
+    def connector(self, limits: LimitsConfig) -> Connector[Any]:
+        url = f"{self.server.url}/leads"
+        special = {"body": "multipart", "compress": "gzip", "cookies": True, "redirects": 2, "query": {"v": "2"}}
+        return connector(url, limits=limits, auth={"bearer": {"token": "tok-5f1c9a"}}, **special)
+
+    def succeed(self) -> None:
+        accepted = answer(200, b'{"outcome":"success"}', set_cookie="sid=tok-5f1c9a")
+        moved = answer(307, location="/moved", set_cookie="sid=tok-5f1c9a")
+        self.server.behaviour = lambda connection, request: (
+            accepted if "/moved" in request.target or request.method == "GET" else moved
+        )(connection, request)
+
+    def keys(self) -> Sequence[str]:
+        return [
+            request.headers["idempotency-key"]
+            for request in self.server.received
+            if "/leads" in request.target and request.method == "POST"
+        ]
+
+
 def test_json_body_keeps_types_and_nesting(server: FaultServer) -> None:
     deliver(connector(server.url), {"a": {"b": [1, True, None]}, "price": Decimal("12.50"), "text": "é"})
     request = server.received[0]

@@ -215,6 +215,11 @@ def test_what_cannot_be_filled_in_is_refused_at_apply_with_its_place(
     assert re.search(complaint, found[0]), found
 
 
+def test_every_setting_that_cannot_be_filled_in_is_complained_about() -> None:
+    found = complaints({"url": "https://x.example/{{ led.id }}", "headers": {"X-A.B": "{{ lead.a | nope }}"}})
+    assert [one.partition(": ")[2].partition(":")[0] for one in found] == ["settings.url", "settings.headers.X-A.B"]
+
+
 def test_secret_before_a_template_in_the_host_is_refused_when_it_is_resolved() -> None:
     step = compiled({"url": "${env:BASE}{{ lead.path }}"}).steps["buyer"]
     with pytest.raises(ConfigurationFault, match="url"):
