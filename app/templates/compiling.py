@@ -5,11 +5,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from app.errors import InvalidTemplate
+from app.errors import DataFault, InvalidTemplate
 from app.templates.expression import Beyond, Expression, Read
 from app.templates.text import to_plain, to_text
 
 MAX_TEMPLATE_CHARACTERS = 65_536
+MAX_RENDERED_CHARACTERS = 20_000_000
+MANY_PARTS = 16
+"""Fewer cannot make a text many times as long as the lead."""
 
 _OUTPUT = re.compile(r"""\{\{(-?)((?:'[^']*'|"[^"]*"|[^'"{}])*?)(-?)\}\}""")
 
@@ -116,7 +119,17 @@ def _mixed(parts: list[str | Read]) -> Read:
     def render(context: Mapping[str, Any]) -> str:
         return "".join([to_text(read(context)) for read in reads])
 
-    return render
+    def render_bounded(context: Mapping[str, Any]) -> str:
+        return joined([to_text(read(context)) for read in reads])
+
+    return render if len(reads) < MANY_PARTS else render_bounded
+
+
+def joined(texts: list[str]) -> str:
+    """The texts in one, which a long template and a long value could make larger than memory; raises `DataFault`."""
+    if sum(map(len, texts)) > MAX_RENDERED_CHARACTERS:
+        raise DataFault(f"the template makes more than {MAX_RENDERED_CHARACTERS} characters")
+    return "".join(texts)
 
 
 def _always(text: str) -> Read:

@@ -1,6 +1,8 @@
 """The HTTP connector against the contract, and what is its own: bodies, credentials, headers, checks, transcripts."""
 
+import socket
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from decimal import Decimal
 from time import monotonic
 from typing import Any
@@ -18,7 +20,7 @@ from app.errors import ConfigurationFault, DataFault, InvalidTemplate, Transient
 from app.model import Fault, Item, Outcome, Result
 from tests.connectors import fault_server
 from tests.connectors.contract import LIMITS, ConnectorContract, Stage
-from tests.connectors.fault_server import LOCAL, FaultServer, answer
+from tests.connectors.fault_server import LOCAL, FaultServer, Received, answer
 
 KEY = "0199c8e2-0000-7000-8000-000000000001"
 RULES = ResponseConfig.model_validate(
@@ -219,6 +221,24 @@ def test_too_long_answer_is_cut_and_marked(server: FaultServer) -> None:
     assert outcome.transcript is not None
     assert outcome.transcript["response"]["truncated"] is True
     assert outcome.result is Result.SUCCESS
+
+
+def test_answer_of_200_megabytes_is_not_read_to_its_end(server: FaultServer) -> None:
+    sent = 0
+
+    def behave(connection: socket.socket, _request: Received) -> bool:
+        nonlocal sent
+        connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 200000000\r\n\r\n")
+        with suppress(OSError):
+            while sent < 200_000_000:
+                sent += connection.send(b"[" * 1_000_000)
+        return False
+
+    server.behaviour = behave
+    outcome = deliver(connector(server.url), {"a": 1})
+    assert (outcome.fault, outcome.ambiguous) == (Fault.TRANSIENT, True)
+    assert server.until_open(lambda count: count == 0)
+    assert sent < 50_000_000
 
 
 def test_redirect_is_not_followed_and_its_host_is_named(server: FaultServer) -> None:

@@ -7,6 +7,7 @@ from decimal import Decimal
 from email import message_from_bytes
 from email.policy import HTTP
 from typing import Any
+from urllib.parse import parse_qsl
 from uuid import UUID
 
 import pytest
@@ -214,6 +215,31 @@ def test_multipart_carries_fields_and_files() -> None:
     assert [part.get_payload(decode=True) for part in read] == ["Zoë".encode(), b"x", b"y", b"\x00\r\n--x", b"hi"]
     assert [part.get_filename() for part in read] == [None, None, None, "Lee.pdf", "n.txt"]
     assert [part.get_content_type() for part in read[3:]] == ["application/pdf", "application/octet-stream"]
+
+
+@given(st.dictionaries(TEXT.filter(bool), st.one_of(TEXT, st.lists(TEXT)), max_size=5), TEXT)
+def test_any_fields_come_back_out_of_multipart(payload: dict[str, Any], filename: str) -> None:
+    files = {"f": {"filename": "{{ lead.n }}", "encoding": "text"}}
+    body = encoded("multipart", {**payload, "f": "text"}, {"{{ lead.n }}": filename}, files=files)
+    expected = {name: value if isinstance(value, list) else [value] for name, value in {**payload, "f": "text"}.items()}
+    found: dict[str, list[str]] = {}
+    for part in body.split(f"--{BOUNDARY}".encode())[1:-1]:
+        head, _, content = part.removeprefix(b"\r\n").removesuffix(b"\r\n").partition(b"\r\n\r\n")
+        name = head.decode().partition('name="')[2].partition('"')[0]
+        found.setdefault(name, []).append(content.decode())
+    assert found == {name.replace('"', "%22"): values for name, values in expected.items() if values}
+
+
+@given(st.dictionaries(TEXT.filter(bool), TEXT, max_size=5))
+def test_any_fields_come_back_out_of_a_form(payload: dict[str, str]) -> None:
+    body = encoded("form", payload).decode()
+    assert parse_qsl(body, keep_blank_values=True) == list(payload.items())
+
+
+@given(TEXT, st.sampled_from(["iso-8859-1", "utf-16", "cp1252"]))
+def test_any_text_comes_back_out_of_xml_in_any_charset(text: str, charset: str) -> None:
+    root = etree.fromstring(encoded("xml", {"a": text, "b@c": text}, charset=charset))
+    assert [root.findtext("a"), root.find("b").get("c")] == [text, text]  # type: ignore[union-attr]  # as above
 
 
 def test_names_and_file_names_cannot_break_out_of_their_part() -> None:

@@ -3,14 +3,14 @@
 from collections.abc import Mapping, Sequence
 
 from app.errors import ConfigurationFault
-from app.templates import Slot
+from app.templates import Slot, joined
 
 NOTHING: Mapping[str, str] = {}
 
 
 def fill(parts: Sequence[str], rendered: Mapping[str, str], place: str) -> str:
-    """Literals and values joined; `place` is what a fault names."""
-    return "".join([value_of(part, rendered, place) if isinstance(part, Slot) else part for part in parts])
+    """Literals and values joined; `place` is what a fault names. Raises `DataFault` for a text beyond all measure."""
+    return joined([value_of(part, rendered, place) if isinstance(part, Slot) else part for part in parts])
 
 
 def value_of(slot: Slot, rendered: Mapping[str, str], place: str) -> str:
