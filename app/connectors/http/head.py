@@ -36,8 +36,8 @@ class Target:
     def __init__(self, url: str, settings: HttpSettings) -> None:
         parts = slots(url)
         split = urlsplit(parts[0])
-        self._origin = f"{split.scheme}://{split.netloc}"
-        rest = parts[0][len(self._origin) :]
+        self.origin = f"{split.scheme}://{split.netloc}"
+        rest = parts[0][len(self.origin) :]
         self._parts = [rest if rest.startswith("/") else f"/{rest}", *parts[1:]]
         self._parameters = [_parameter(name, value) for name, value in settings.query.items()]
         key = settings.auth.api_key if settings.auth else None
@@ -63,11 +63,11 @@ class Target:
 
     def shown(self, rendered: Mapping[str, str]) -> str:
         """The whole address as a transcript keeps it."""
-        return mask_url(self._origin + self.filled(rendered, shown=True))
+        return mask_url(self.origin + self.filled(rendered, shown=True))
 
     def address(self, rendered: Mapping[str, str]) -> str:
         """The whole address as it is asked for."""
-        return self._origin + self.filled(rendered)
+        return self.origin + self.filled(rendered)
 
     def _address(self, rendered: Mapping[str, str]) -> str:
         if len(self._parts) == 1:
@@ -97,10 +97,9 @@ class Headers:
         }
         self.is_templated = bool(self._parts)
 
-    def filled(self, rendered: Mapping[str, str]) -> Mapping[str, str]:
-        """The headers for a lead; raises `DataFault` naming the header whose value no header can carry."""
-        found = ((name, _header(name, parts, rendered)) for name, parts in self._parts.items())
-        return self.fixed | {name: value for name, value in found if value}
+    def of_lead(self, rendered: Mapping[str, str]) -> dict[str, str]:
+        """The other ones for a lead; raises `DataFault` naming the header whose value no header can carry."""
+        return {name: value for name, parts in self._parts.items() if (value := _header(name, parts, rendered))}
 
 
 def _headers(settings: HttpSettings, content_type: str | None) -> dict[str, str]:

@@ -40,6 +40,10 @@ class RequestTemplate:
         self._target = target
         self._headers = fields
         self._secret = secret_headers(settings)
+        # What the rest of a head could hold is checked here, for all leads.
+        _, _, same = head(settings.method, target.origin, fields.fixed).partition(b"\r\n")
+        self._same = b" HTTP/1.1\r\n" + same.removesuffix(b"\r\n")
+        self._shown_same = mask(fields.fixed, *self._secret)
         fixed = not (target.is_templated or fields.is_templated)
         self._fixed = self._head(NOTHING) if fixed else None
         self._shown = self._shown_head(NOTHING) if fixed else None
@@ -79,7 +83,7 @@ class RequestTemplate:
 
     def fields(self, item: Item) -> Mapping[str, str]:
         """The headers for a lead, but for those of its key, length and cookies."""
-        return self._headers.filled(item.rendered or NOTHING)
+        return self._headers.fixed | self._headers.of_lead(item.rendered or NOTHING)
 
     def shown(self, item: Item, content: bytes) -> dict[str, Any]:
         """The request as a transcript keeps it: secrets masked, long bodies cut."""
@@ -95,9 +99,10 @@ class RequestTemplate:
 
     def _head(self, rendered: Mapping[str, str]) -> tuple[bytes, bytes]:
         """The head for a lead, cut in two where the query ends."""
-        fields = self._headers.filled(rendered)
-        line, _, rest = head(self.method, self._target.address(rendered), fields).partition(b"\r\n")
-        return line.removesuffix(b" HTTP/1.1"), b" HTTP/1.1\r\n" + rest.removesuffix(b"\r\n")
+        lines = "".join([f"{name}: {value}\r\n" for name, value in self._headers.of_lead(rendered).items()])
+        start = f"{self.method} {self._target.filled(rendered)}"
+        return start.encode("ascii"), self._same + lines.encode("latin-1")
 
     def _shown_head(self, rendered: Mapping[str, str]) -> tuple[str, dict[str, str]]:
-        return self._target.shown(rendered), mask(self._headers.filled(rendered), *self._secret)
+        of_lead = mask(self._headers.of_lead(rendered), *self._secret)
+        return self._target.shown(rendered), self._shown_same | of_lead
