@@ -18,9 +18,9 @@ from app.config.flow import FallbackConfig
 from app.config.network import NetworkConfig
 from app.config.reference import ancestors, routed
 from app.config.schema import DestinationConfig, Document, SourceConfig
-from app.config.secrets import clear_secrets, references, resolve
+from app.config.secrets import resolve
 from app.config.suggestion import suggest
-from app.connectors.base import Capability, Connector
+from app.connectors.base import Connector
 from app.errors import Complaint, ConfigurationFault, InvalidConfig, InvalidTemplate
 from app.fields import FieldSpecs
 from app.flow.schedule import Schedule, complaint
@@ -30,12 +30,12 @@ from app.ledger.step import Steps
 from app.mapping import CompiledMapping, compile_mapping
 from app.routing import Route
 from app.rules import Rule, compile_rule
-from app.templated import CompiledSettings, compile_settings
+from app.templated import CompiledSettings
+from app.validation import check_connector
 
 _STEP = re.compile(r"""\bsteps(?:\.([a-z][a-z0-9_-]*)|\s*\[\s*['"]([^'"]+)['"]\s*\])""")
 _FILLED_IN = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
 _PROPERTY = re.compile(r"property '([^']+)'")
-_RULE = re.compile(r"[a-z]+(?:\.\w+)*(?=: )")
 Place = Callable[[str, str, str, str, str | None], Complaint]
 """(kind, name, field, detail, remedy) -> Complaint, with file and line where they are known."""
 
@@ -238,7 +238,7 @@ def _compile_step(config: DestinationConfig, digest: str, place: Place, complain
     def complain(field: str, detail: str, remedy: str | None = None) -> None:
         complaints.append(place("destination", config.name, field, detail, remedy))
 
-    templates = _check_connector(config, complain)
+    templates = check_connector(config, complain)
     mapping = condition = None
     try:
         mapping = compile_mapping(config.mapping)
@@ -266,49 +266,3 @@ def _compile_step(config: DestinationConfig, digest: str, place: Place, complain
         gate=gate,
         digest=digest,
     )
-
-
-def _check_connector(config: DestinationConfig, complain: Callable[..., None]) -> CompiledSettings | None:
-    """Complain of what is wrong with settings and response rules; the templates in the settings."""
-    try:
-        kind = connectors.load(config.type)
-    except InvalidConfig as error:
-        complain("type", error.complaints[0].detail, error.complaints[0].remedy)
-        return None
-    _check_settings(kind, config, complain)
-    _check_response(kind, config, complain)
-    try:
-        return compile_settings(config.settings, kind.templated)
-    except InvalidConfig as error:
-        for one in error.complaints:
-            complain(one.field, one.detail)
-        return None
-
-
-def _check_settings(kind: type[Connector[Any]], config: DestinationConfig, complain: Callable[..., None]) -> None:
-    network = {} if config.network is None else config.network.model_dump()
-    for path in clear_secrets({"settings": config.settings, "network": network}):
-        complain(path, "a secret stands here in clear", "use ${env:NAME} or ${file:/path}")
-    if config.network is not None and Capability.NETWORK not in kind.capabilities:
-        complain("network", f"destinations of type {config.type} take no network settings", "remove it")
-    try:
-        # A reference stands for its value: the schema is checked now, the value when it is used. What holds references
-        # further inside is complained about all the same: something is missing there, or does not fit together.
-        kind.Settings.model_validate(config.settings)
-    except ValidationError as error:
-        for problem in error.errors():
-            if not isinstance(problem["input"], str) or not references(problem["input"]):
-                complain(".".join(["settings", *map(str, problem["loc"])]), problem["msg"])
-
-
-def _check_response(kind: type[Connector[Any]], config: DestinationConfig, complain: Callable[..., None]) -> None:
-    if config.response is None:
-        return
-    if Capability.RESPONSE not in kind.capabilities:
-        complain("response", f"destinations of type {config.type} take no response rules", "remove it")
-        return
-    try:
-        kind.check_response(config.response)
-    except InvalidTemplate as error:
-        found = _RULE.match(str(error))
-        complain(f"response.{found[0]}" if found else "response", str(error))

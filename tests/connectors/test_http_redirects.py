@@ -1,24 +1,24 @@
 """Redirects and cookies: followed where a destination asks for it, and what never goes along."""
 
 import socket
-import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import pytest
 
+from app.config.network import NetworkConfig
 from app.config.schema import LimitsConfig, ResponseConfig
-from app.connectors import _connection
 from app.connectors.http.connector import HttpConnector
 from app.connectors.http.cookies import MOST_COOKIES, Cookies
 from app.connectors.http.settings import HttpSettings
 from app.errors import ConfigurationFault, DeliveryFault, TransientFault
 from app.model import Fault, Item, Outcome, Result
-from app.sandbox.certificate import make_tls
 from tests.connectors import fault_server
-from tests.connectors.fault_server import Behaviour, FaultServer, Received, answer, closed_port
+from tests.connectors.authority import Authority
+from tests.connectors.fault_server import LOCAL, Behaviour, FaultServer, Received, answer, closed_port
 
 LIMITS = LimitsConfig(concurrency=2, timeout_seconds=2.0)
 RULES = ResponseConfig.model_validate({"search": {"term": "accepted"}})
@@ -39,18 +39,14 @@ def other() -> Iterator[FaultServer]:
 
 
 @pytest.fixture
-def tls(monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultServer]:
-    context, certificate = make_tls()
-    trusting = ssl.create_default_context(cadata=certificate)
-    monkeypatch.setattr(_connection, "tls_context", lambda: trusting)
-    with fault_server.running(answer(), context=context) as running:
-        yield running
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path / "authority")
 
 
 @contextmanager
-def sending(url: str, **settings: Any) -> Iterator[HttpConnector]:
+def sending(url: str, *, network: NetworkConfig = LOCAL, **settings: Any) -> Iterator[HttpConnector]:
     found = HttpSettings.model_validate({"url": url, "redirects": 3, **settings})
-    connector = HttpConnector("buyer", found, limits=LIMITS, response=RULES)
+    connector = HttpConnector("buyer", found, limits=LIMITS, response=RULES, network=network)
     try:
         yield connector
     finally:
@@ -165,11 +161,28 @@ def test_redirect_to_no_web_address_is_refused(server: FaultServer, location: st
     assert len(server.received) == 1
 
 
-def test_redirect_from_https_to_http_is_refused(tls: FaultServer, other: FaultServer) -> None:
-    tls.behaviour = answer(307, location=f"{other.url}/x")
-    with pytest.raises(ConfigurationFault, match="from https to http"):
-        deliver(f"{tls.url}/in")
+def test_redirect_from_https_to_http_is_refused(authority: Authority, other: FaultServer) -> None:
+    network = NetworkConfig(allow=["127.0.0.1"], ca=str(authority.path))
+    moved = answer(307, location=f"{other.url}/x")
+    with fault_server.running(moved, context=authority.context("127.0.0.1")) as server:
+        with pytest.raises(ConfigurationFault, match="from https to http"):
+            deliver(f"{server.url}/in", network=network)
+        assert len(server.received) == 1
     assert not other.received
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "127.1", "0x7f000001", "[::ffff:127.0.0.1]", "169.254.169.254", "10.0.0.1", "[fd00:ec2::254]"]
+)
+def test_redirect_to_an_address_that_is_not_allowed_is_refused_before_it_is_reached(
+    server: FaultServer, other: FaultServer, host: str
+) -> None:
+    server.behaviour = answer(303, location=f"http://{host}:{other.port}/latest/meta-data/")
+    with pytest.raises(ConfigurationFault, match="allow") as caught:
+        deliver(f"http://localhost:{server.port}/in", network=NetworkConfig(allow=["localhost"]))
+    assert caught.value.ambiguous
+    assert len(server.received) == 1
+    assert not other.connected
 
 
 def test_line_breaks_and_strange_letters_in_a_location_do_no_harm(server: FaultServer) -> None:

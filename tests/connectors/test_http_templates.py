@@ -19,7 +19,7 @@ from app.connectors.http.settings import HttpSettings
 from app.errors import ConfigurationFault, DataFault, InvalidConfig
 from app.model import Item, Outcome
 from tests.connectors import fault_server
-from tests.connectors.fault_server import FaultServer, answer
+from tests.connectors.fault_server import LOCAL, FaultServer, answer
 
 LEAD = {"id": "L 1/2", "email": "Ann.Lee@Example.com", "state": "TX", "note": "a&b=c #d"}
 KEY = "0199c8e2-0000-7000-8000-000000000001"
@@ -32,7 +32,7 @@ def server() -> Iterator[FaultServer]:
 
 
 def compiled(connection: Mapping[str, Any], **destination: Any) -> Compiled:
-    config = {"name": "buyer", "type": "http", "settings": connection, **destination}
+    config = {"name": "buyer", "type": "http", "settings": connection, "network": LOCAL.model_dump(), **destination}
     return compile_document(Document.model_validate({"destinations": [config]}), 1)
 
 

@@ -13,7 +13,7 @@ from app.delivery import Deliverer
 from app.ledger import Database, acceptance, query
 from app.telemetry import Event
 from tests.connectors import fault_server
-from tests.connectors.fault_server import FaultServer, answer
+from tests.connectors.fault_server import LOCAL, FaultServer, answer
 from tests.ledger.conftest import new_lead, queued
 
 
@@ -24,7 +24,7 @@ def server() -> Iterator[FaultServer]:
 
 
 def deliver(database: Database, groups: int, **settings: Any) -> list[query.DeliveryView]:
-    config = DestinationConfig(name="a", type="http", mapping={"n": 1}, settings=settings)
+    config = DestinationConfig(name="a", type="http", mapping={"n": 1}, settings=settings, network=LOCAL)
     operations.apply(database, Document(sources=[SourceConfig(name="web")], destinations=[config]), actor="test")
     catalog = Catalog(database)
     catalog.refresh()
@@ -55,7 +55,7 @@ def test_lead_that_would_break_a_header_is_dead_and_the_others_are_delivered(
 ) -> None:
     header = "{% if lead.email %}{{ delivery.destination | append: source.name }}{% endif %}{{ lead.break }}"
     settings = {"url": server.url, "headers": {"X-A": header}}
-    config = DestinationConfig(name="a", type="http", settings=settings)
+    config = DestinationConfig(name="a", type="http", settings=settings, network=LOCAL)
     operations.apply(database, Document(sources=[SourceConfig(name="web")], destinations=[config]), actor="test")
     catalog = Catalog(database)
     catalog.refresh()
