@@ -18,7 +18,7 @@ def decompressed(data: bytes, codings: str, *, at_most: int) -> bytes:
     A coding that is not known leaves the data as it is, an end that is missing is left out. Raises `TransientFault`
     (ambiguous) for data that is not what it says it is.
     """
-    names = [name.strip().lower() for name in codings.split(",")]
+    names = [name for coding in codings.split(",") if (name := coding.strip().lower()) not in {"", "identity"}]
     if len(names) > _MOST_CODINGS:
         raise TransientFault("the answer is compressed too many times over", ambiguous=True)
     for name in reversed(names):

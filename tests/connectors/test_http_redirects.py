@@ -97,6 +97,13 @@ def test_redirect_within_a_host_is_followed_as_its_status_says(
     assert outcome.transcript["redirects"] == [f"{status} {server.url}/thanks?ok=1"]
 
 
+def test_post_without_a_body_keeps_its_length_and_its_query_is_not_repeated(server: FaultServer) -> None:
+    server.behaviour = routed({"/in": answer(308, location="/moved?a=1"), "/moved": THANKS})
+    deliver(f"{server.url}/in", body="query", query={"v": "2"})
+    assert [request.target for request in server.received] == ["/in?v=2&email=ann.lee%40example.com", "/moved?a=1"]
+    assert server.received[1].headers["content-length"] == "0"
+
+
 @pytest.mark.parametrize("auth", [{"bearer": {"token": "s3cr"}}, {"api_key": {"name": "X-Buyer", "value": "s3cr"}}])
 @pytest.mark.parametrize("status", [302, 307])
 def test_credentials_never_go_to_another_host(

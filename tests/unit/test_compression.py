@@ -45,6 +45,7 @@ def test_nonsense_is_a_fault_or_bounded(coding: str, data: bytes, at_most: int) 
 def test_codings_are_opened_last_first_and_unknown_ones_are_left() -> None:
     assert decompressed(brotli.compress(gzip.compress(b"plain")), "gzip, br", at_most=CAP) == b"plain"
     assert decompressed(b"plain", "identity", at_most=CAP) == b"plain"
+    assert decompressed(gzip.compress(b"plain"), "gzip, identity,", at_most=CAP) == b"plain"
     assert decompressed(b"plain", "aws-chunked", at_most=CAP) == b"plain"
     with pytest.raises(TransientFault, match="too many times"):
         decompressed(b"x", "gzip, gzip, gzip, gzip", at_most=CAP)

@@ -9,7 +9,7 @@ from urllib.parse import quote, urljoin
 
 from app.connectors._transport import Answer, Origin, Session, head
 from app.connectors.http.cookies import Cookies
-from app.connectors.http.request import RequestTemplate
+from app.connectors.http.request import BODY_METHODS, RequestTemplate
 from app.errors import ConfigurationFault, DataFault, DeliveryFault
 from app.model import Item
 from app.redaction import mask_secrets, mask_url
@@ -70,7 +70,7 @@ class Walk:
         cookie = self.cookies.header(url) if self.cookies is not None else None
         if cookie is not None:
             headers["Cookie"] = cookie
-        if content:
+        if content or method in BODY_METHODS:
             headers["Content-Length"] = str(len(content))
         try:
             message = head(method, url, headers) + content

@@ -19,7 +19,8 @@ from app.redaction import mask_secrets
 
 SHOWN_BYTES = 4096
 """Most of a body that a transcript keeps."""
-_BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
+BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
+"""Those that tell the length of a body even where there is none (RFC 9110, 8.6)."""
 
 
 class RequestTemplate:
@@ -33,7 +34,7 @@ class RequestTemplate:
         self._compressed = settings.compress is not None
         self._cookies = cookies
         self.body_in_query = settings.body == "query"
-        self._measured = settings.method in _BODY_METHODS or kind is not None
+        self._measured = settings.method in BODY_METHODS or kind is not None
         self._key = f"{settings.idempotency_header}: ".encode() if settings.idempotency_header else None
         self.key_name = settings.idempotency_header
         self.method = settings.method
