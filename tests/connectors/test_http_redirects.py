@@ -1,5 +1,6 @@
 """Redirects and cookies: followed where a destination asks for it, and what never goes along."""
 
+import re
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -8,11 +9,15 @@ from time import monotonic
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from app.config.network import NetworkConfig
 from app.config.schema import LimitsConfig, ResponseConfig
+from app.connectors._transport import head
 from app.connectors.http.connector import HttpConnector
 from app.connectors.http.cookies import MOST_COOKIES, Cookies
+from app.connectors.http.redirect import _target
 from app.connectors.http.settings import HttpSettings
 from app.errors import ConfigurationFault, DeliveryFault, TransientFault
 from app.model import Fault, Item, Outcome, Result
@@ -44,8 +49,8 @@ def authority(tmp_path: Path) -> Authority:
 
 
 @contextmanager
-def sending(url: str, *, network: NetworkConfig = LOCAL, **settings: Any) -> Iterator[HttpConnector]:
-    found = HttpSettings.model_validate({"url": url, "redirects": 3, **settings})
+def sending(url: str, *, network: NetworkConfig = LOCAL, **special: Any) -> Iterator[HttpConnector]:
+    found = HttpSettings.model_validate({"url": url, "redirects": 3, **special})
     connector = HttpConnector("buyer", found, limits=LIMITS, response=RULES, network=network)
     try:
         yield connector
@@ -53,8 +58,8 @@ def sending(url: str, *, network: NetworkConfig = LOCAL, **settings: Any) -> Ite
         connector.close()
 
 
-def deliver(url: str, payload: Mapping[str, Any] | None = None, **settings: Any) -> Outcome:
-    with sending(url, **settings) as connector:
+def deliver(url: str, payload: Mapping[str, Any] | None = None, **special: Any) -> Outcome:
+    with sending(url, **special) as connector:
         return connector.deliver(item(payload))
 
 
@@ -296,3 +301,26 @@ def test_cookies_are_bounded() -> None:
     assert header is not None
     assert header.count("=") == MOST_COOKIES
     assert "c9999=1" in header
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(alphabet=st.characters(max_codepoint=255), max_size=60))
+def test_no_location_is_too_strange(location: str) -> None:
+    for base in ("https://a.example/x/y?z", "http://a.example"):
+        for start in ("", "//", "http://", "https://b.example"):
+            try:
+                target = _target(base, start + location)
+            except ConfigurationFault:
+                continue
+            assert re.fullmatch(r"https?://[!-~]+", target)
+            assert "#" not in target
+            head("GET", target, {})
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(alphabet=st.sampled_from('ab=;, \t\n"\x00é/Path=Domain=Max-Age=0Expires=Secure'), max_size=60))
+def test_no_cookie_is_too_strange(set_cookie: str) -> None:
+    cookies = Cookies()
+    cookies.store(URL, set_cookie)
+    header = cookies.header(URL)
+    assert header is None or re.fullmatch(r"[ -~]+", header)
