@@ -18,9 +18,9 @@ from app.config.flow import FallbackConfig
 from app.config.network import NetworkConfig
 from app.config.reference import ancestors, routed
 from app.config.schema import DestinationConfig, Document, SourceConfig
-from app.config.secrets import clear_secrets, references, resolve
+from app.config.secrets import resolve
 from app.config.suggestion import suggest
-from app.connectors.base import Capability, Connector
+from app.connectors.base import Connector
 from app.errors import Complaint, ConfigurationFault, InvalidConfig, InvalidTemplate
 from app.fields import FieldSpecs
 from app.flow.schedule import Schedule, complaint
@@ -30,6 +30,8 @@ from app.ledger.step import Steps
 from app.mapping import CompiledMapping, compile_mapping
 from app.routing import Route
 from app.rules import Rule, compile_rule
+from app.templated import CompiledSettings
+from app.validation import check_connector
 
 _STEP = re.compile(r"""\bsteps(?:\.([a-z][a-z0-9_-]*)|\s*\[\s*['"]([^'"]+)['"]\s*\])""")
 _FILLED_IN = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
@@ -59,6 +61,7 @@ class Step:
 
     config: DestinationConfig
     mapping: CompiledMapping
+    templates: CompiledSettings | None
     condition: Rule | None
     schedule: Schedule | None
     gate: GateRules
@@ -205,6 +208,8 @@ def _joined(step: Step, document: Document, place: Place, complaints: list[Compl
     stands_by = any(one.fallback and one.fallback.destination == step.config.name for one in document.destinations)
     texts = {"when": step.config.when or ""}
     texts |= {f"mapping.{name}": " ".join(_FILLED_IN.findall(str(one))) for name, one in step.config.mapping.items()}
+    if step.templates is not None:
+        texts |= {f"settings.{name}": " ".join(_FILLED_IN.findall(one)) for name, one in step.templates.texts.items()}
     # Of a step that is not known here, it is not known either what it comes after.
     for setting, text in texts.items() if before <= configs.keys() else ():
         for name in sorted({dotted or quoted for dotted, quoted in _STEP.findall(text)} - before):
@@ -233,7 +238,7 @@ def _compile_step(config: DestinationConfig, digest: str, place: Place, complain
     def complain(field: str, detail: str, remedy: str | None = None) -> None:
         complaints.append(place("destination", config.name, field, detail, remedy))
 
-    _check_connector(config, complain)
+    templates = check_connector(config, complain)
     mapping = condition = None
     try:
         mapping = compile_mapping(config.mapping)
@@ -252,34 +257,12 @@ def _compile_step(config: DestinationConfig, digest: str, place: Place, complain
     gate = GateRules(
         circuit=config.circuit, rejections=config.rejections, longest_wait_seconds=config.retry.max_seconds
     )
-    return Step(config=config, mapping=mapping, condition=condition, schedule=schedule, gate=gate, digest=digest)
-
-
-def _check_connector(config: DestinationConfig, complain: Callable[..., None]) -> None:
-    try:
-        kind = connectors.load(config.type)
-    except InvalidConfig as error:
-        complain("type", error.complaints[0].detail, error.complaints[0].remedy)
-        return
-    network = {} if config.network is None else config.network.model_dump()
-    for path in clear_secrets({"settings": config.settings, "network": network}):
-        complain(path, "a secret stands here in clear", "use ${env:NAME} or ${file:/path}")
-    if config.network is not None and Capability.NETWORK not in kind.capabilities:
-        complain("network", f"destinations of type {config.type} take no network settings", "remove it")
-    try:
-        # A reference stands for its value: the schema is checked now, the value when it is used. What holds references
-        # further inside is complained about all the same: something is missing there, or does not fit together.
-        kind.Settings.model_validate(config.settings)
-    except ValidationError as error:
-        for problem in error.errors():
-            if not isinstance(problem["input"], str) or not references(problem["input"]):
-                complain(".".join(["settings", *map(str, problem["loc"])]), problem["msg"])
-    if config.response is None:
-        return
-    if Capability.RESPONSE not in kind.capabilities:
-        complain("response", f"destinations of type {config.type} take no response rules", "remove it")
-        return
-    try:
-        kind.check_response(config.response)
-    except InvalidTemplate as error:
-        complain("response", str(error))
+    return Step(
+        config=config,
+        mapping=mapping,
+        templates=templates,
+        condition=condition,
+        schedule=schedule,
+        gate=gate,
+        digest=digest,
+    )

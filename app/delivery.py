@@ -9,7 +9,7 @@ import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from math import inf
 from time import monotonic, sleep
 from typing import Any
@@ -48,6 +48,7 @@ class Deliverer:
         self._lease_seconds = lease_seconds
         self._environ = environ
         self._live: dict[str, _Live] = {}
+        self._noticed: dict[str, date] = {}
         self._lock = threading.Lock()
 
     def deliver(self, destination: str, ids: Sequence[UUID]) -> Mapping[str, int]:
@@ -115,7 +116,17 @@ class Deliverer:
             sent = [Sent(answer=error)] * len(items)
         if len(sent) != len(items):  # whose answers they are cannot be known
             sent = [Sent(answer=TypeError("not one answer for each item"))] * len(items)
+        if connector.notice is not None:
+            self._announce_notice(step, connector)
         return [_judged(step, connector, one) for one in sent]
+
+    def _announce_notice(self, step: Step, connector: Connector[Any]) -> None:
+        """Once a day."""
+        notice, connector.notice = connector.notice, None
+        today = datetime.now(UTC).date()
+        if self._noticed.get(step.config.name) != today:
+            self._noticed[step.config.name] = today
+            emit(Event.DEPRECATED, level=logging.WARNING, destination=step.config.name, detail=notice)
 
     def _connector(self, step: Step) -> Connector[Any]:
         with self._lock:
@@ -205,7 +216,9 @@ def _render(compiled: Compiled, step: Step, claim: Claim, deadline: float) -> It
     try:
         if step.asked_late and step.condition is not None and not step.condition.matches(seen):
             return Outcome(result=Result.SKIPPED, reason=NOT_MET)
-        return Item(payload=step.mapping.render(seen), key=key, attempt=attempt, deadline=deadline)
+        rendered = step.templates.render(seen) if step.templates is not None else None
+        payload = step.mapping.render(seen)
+        return Item(payload=payload, key=key, attempt=attempt, deadline=deadline, rendered=rendered)
     except DataFault as fault:
         return fault
     except Exception as error:  # noqa: BLE001  # one lead's trouble must not keep its group from being recorded

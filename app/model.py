@@ -125,13 +125,15 @@ class Item:
     """One delivery as a connector sees it.
 
     `key` is the idempotency key: the delivery's id, the same on every retry. `attempt` counts from 1. `deadline` is a
-    `time.monotonic()` instant by which the send must have ended.
+    `time.monotonic()` instant by which the send must have ended. `rendered` holds the texts of the templates in the
+    settings by their source; None where there are none.
     """
 
     payload: Mapping[str, Any]
     key: str
     attempt: int
     deadline: float
+    rendered: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@
 | `deliveries.late` | deliveries passed their deadline, or the age at which another destination takes them over | count |
 | `circuit.opened`, `circuit.closed` | a destination is left alone because it fails, or takes leads again | destination |
 | `destination.rejections` | a destination rejected so many leads in a row (`rejections.in_a_row`) | destination, in_a_row |
+| `destination.deprecated` | a destination says when its interface ends; once a day and process | destination, detail |
 | `connector.defect` | a connector raised what it should not | destination, error |
 | `migration.waits` | others keep a table locked: the migration gives way and tries again | |
 | `ledger.unavailable`, `broker.unavailable` | a server of ours is out of reach | detail |
@@ -60,6 +61,7 @@ class Event(StrEnum):
     CIRCUIT_OPENED = "circuit.opened"
     CIRCUIT_CLOSED = "circuit.closed"
     REJECTIONS = "destination.rejections"
+    DEPRECATED = "destination.deprecated"
     CONNECTOR_DEFECT = "connector.defect"
     MIGRATION_WAITS = "migration.waits"
     LEDGER_UNAVAILABLE = "ledger.unavailable"
@@ -138,6 +140,9 @@ def _start_sentry(settings: Settings) -> None:
         include_local_variables=False,
         max_request_body_size="never",
         before_send=_before_send,
+        # A level means gzip. Where brotli is installed, which we use for answers, that would be sent instead, and not every
+        # server that speaks Sentry's protocol reads it.
+        _experiments={"transport_compression_level": 9},
         max_breadcrumbs=0,  # log lines of libraries may quote values
     )
 

@@ -17,6 +17,7 @@ from app.cli.file import read_input
 from app.cli.output import print_json, say
 from app.cli.session import ledger
 from app.config.complaints import complaints_of
+from app.config.embedding import embed
 from app.config.loading import Loaded, Origin
 from app.config.schema import DestinationConfig, Document, SourceConfig
 from app.config.suggestion import suggest
@@ -123,7 +124,7 @@ def _step_of_file(path: Path) -> Step:
     if not isinstance(parsed.value, dict):
         raise InvalidConfig([Complaint(field="file", detail="must be a mapping of settings", file=file, line=1)])
     origin = Origin(file=file, lines={".".join(place): line for place, line in parsed.lines.items()})
-    data = {"name": path.stem, **parsed.value}
+    data = embed({"name": path.stem, **parsed.value}, path, line=origin.line("response.schema"))
     try:
         config = DestinationConfig.model_validate(data)
     except ValidationError as error:

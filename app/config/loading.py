@@ -1,7 +1,8 @@
 """From YAML files to a checked `Document` that remembers which line each setting stands on.
 
-One file a source or destination: `sources/NAME.yaml`, `destinations/NAME.yaml`. All complaints are collected and raised at
-once. What needs connectors, templates or rules to judge is judged by `app.catalog`, with places asked of `Loaded`.
+One file a source or destination: `sources/NAME.yaml`, `destinations/NAME.yaml`; `schemas/` holds files that these name.
+All complaints are collected and raised at once. What needs connectors, templates or rules to judge is judged by
+`app.catalog`, with places asked of `Loaded`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,6 +14,7 @@ from pydantic import ValidationError
 
 from app.config.base import Strict
 from app.config.complaints import complaints_of
+from app.config.embedding import embed
 from app.config.reference import mistakes
 from app.config.schema import DestinationConfig, Document, SourceConfig
 from app.config.suggestion import suggest
@@ -22,6 +24,8 @@ from app.errors import Complaint, InvalidConfig
 M = TypeVar("M", bound=Strict)
 
 _FOLDERS = {"sources": "source", "destinations": "destination"}
+_SCHEMAS = "schemas"
+"""Where files lie that destinations name."""
 _SUFFIXES = frozenset({".yaml", ".yml"})
 
 
@@ -121,7 +125,7 @@ def _load_file(path: Path, model: type[M]) -> tuple[M, Origin]:
     origin = Origin(file=file, lines={".".join(place): line for place, line in parsed.lines.items()})
     if not isinstance(parsed.value, dict):
         raise InvalidConfig([Complaint(field="file", detail="must be a mapping of settings", file=file, line=1)])
-    data = {"name": path.stem, **parsed.value}
+    data = embed({"name": path.stem, **parsed.value}, path, line=origin.line("response.schema"))
     if data["name"] != path.stem:
         remedy = f"rename the file to {data['name']}{path.suffix}, or leave the name out"
         line = origin.line("name")
@@ -145,7 +149,7 @@ def _files(folder: Path) -> list[Path]:
 def _strangers(folder: Path) -> Iterator[Complaint]:
     """What lies in the folder and is no configuration; hidden files and READMEs may."""
     for path in sorted(folder.iterdir()):
-        if not (_hidden(path) or (path.is_dir() and path.name in _FOLDERS)):
+        if not (_hidden(path) or (path.is_dir() and path.name in {*_FOLDERS, _SCHEMAS})):
             remedy = suggest(path.name, _FOLDERS) if path.is_dir() else "put it in sources/ or destinations/"
             yield Complaint(field="folder", detail="is not known here", remedy=remedy, file=str(path))
     for kind_folder in _FOLDERS:

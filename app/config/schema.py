@@ -8,7 +8,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from app.config.base import FieldName, Name, Strict
 from app.config.flow import CircuitConfig, Fallback, Rates, RejectionsConfig, ScheduleConfig, TimeZone, VolumeConfig
@@ -133,8 +133,27 @@ class ExtractConfig(Strict):
 Extract = str | ExtractConfig
 
 
+class SchemaConfig(Strict):
+    """What a usable answer looks like: exactly one of the two."""
+
+    model_config = ConfigDict(serialize_by_alias=True, validate_by_name=True, validate_by_alias=True)
+
+    json_schema: dict[str, Any] | str | None = Field(None, alias="json", examples=["../schemas/acme.json"])
+    """JSON Schema: the name of a file, relative to this one, or the schema itself."""
+    xsd: str | None = Field(None, examples=["../schemas/acme.xsd"])
+    """XML Schema: likewise."""
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> "SchemaConfig":
+        if (self.json_schema is None) == (self.xsd is None):
+            raise ValueError("give exactly one of json and xsd")
+        return self
+
+
 class ResponseConfig(Strict):
     """How a destination's answer becomes an outcome (LeadConduit's response rules)."""
+
+    model_config = ConfigDict(serialize_by_alias=True, validate_by_name=True, validate_by_alias=True)
 
     search: SearchConfig | None = None
     """Decides success or failure; without it any 2xx is success."""
@@ -152,6 +171,8 @@ class ResponseConfig(Strict):
     """Further values kept with the delivery."""
     format: Literal["auto", "json", "xml", "html", "text"] = "auto"
     """Read the body as this type whatever its Content-Type says."""
+    answer_schema: SchemaConfig | None = Field(None, alias="schema")
+    """What a 2xx answer must look like to be usable; any other is a transient error."""
 
 
 class DestinationConfig(Strict):

@@ -24,6 +24,7 @@ DOCUMENT_BYTES = 16_384
 """A longer document is not kept as captured data: later steps use values, not archives."""
 _LEVELS = 64
 """Deeper JSON is text: whoever walks or stores it later must not run out of stack."""
+_PREFIXED = re.compile(r"\w:(?!:)")
 _CHARSET = re.compile(r"""charset\s*=\s*["']?([\w.:-]+)""", re.IGNORECASE)
 
 # Python's own notions, and those that can smuggle lone surrogates in, which no database keeps.
@@ -53,21 +54,23 @@ class Parsed:
 class Path:
     """A path compiled once for every kind of body it can mean something in.
 
-    JSON: names and indexes joined by dots, `*` for any. XML: XPath 1.0, with the prefixes the document declares. HTML:
-    a CSS selector. Raises `InvalidTemplate` when it is valid in none of those that `format` allows.
+    JSON: names and indexes joined by dots, `*` for any. XML: XPath 1.0, with the prefixes the document declares. HTML: a
+    CSS selector, or XPath where it is none (`//td[2]`). Raises `InvalidTemplate` when it is valid in none of those that
+    `format` allows.
     """
 
-    __slots__ = ("_css", "_json", "_xpath", "text")
+    __slots__ = ("_css", "_json", "_prefixed", "_xpath", "text")
 
     def __init__(self, text: str, *, format: Format = "auto") -> None:  # noqa: A002  # the word of the configuration
         self.text = text
         segments = text.split(".")
         self._json = segments if format in {"auto", "json"} and all(segments) and not text.startswith("/") else None
-        self._xpath = _compiled(etree.XPath, text) if format in {"auto", "xml"} else None
+        self._xpath = _compiled(etree.XPath, text) if format in {"auto", "xml", "html"} else None
         self._css = (
             _compiled(lambda path: CSSSelector(path, translator="html"), text) if format in {"auto", "html"} else None
         )
-        if self._json is None and self._xpath is None and self._css is None:
+        self._prefixed = _PREFIXED.search(text) is not None
+        if not (self._json or self._xpath or self._css):
             raise InvalidTemplate(f"{text!r} is not a path into {'a response' if format == 'auto' else format}")
 
     def values(self, parsed: Parsed) -> Sequence[Any]:
@@ -75,10 +78,12 @@ class Path:
         if parsed.kind == "json" and self._json is not None:
             return _walk(parsed.value, self._json)
         if parsed.kind == "xml" and self._xpath is not None:
-            return _evaluate(self._xpath, self.text, parsed.value)
+            return _evaluate(self._xpath, parsed.value, prefixed=self.text if self._prefixed else None)
         if parsed.kind == "html" and self._css is not None:
             found: Sequence[Any] = self._css(parsed.value)
             return found
+        if parsed.kind == "html" and self._xpath is not None:
+            return _evaluate(self._xpath, parsed.value, prefixed=self.text if self._prefixed else None)
         return ()
 
 
@@ -180,10 +185,13 @@ def _compiled(compiler: Callable[[str], Any], text: str) -> Any:
         return None
 
 
-def _evaluate(xpath: etree.XPath, text: str, root: etree._Element) -> Sequence[Any]:
-    prefixes = {prefix: uri for element in root.iter() for prefix, uri in element.nsmap.items() if prefix}
+def _evaluate(xpath: etree.XPath, root: etree._Element, *, prefixed: str | None) -> Sequence[Any]:
+    """What an XPath finds; one that has prefixes is given as text and compiled with those that the document declares."""
+    prefixes: dict[str, str] = {}
+    if prefixed is not None:
+        prefixes = {prefix: uri for element in root.iter() for prefix, uri in element.nsmap.items() if prefix}
     try:
-        found = etree.XPath(text, namespaces=prefixes)(root) if prefixes else xpath(root)
+        found = etree.XPath(prefixed, namespaces=prefixes)(root) if prefixed and prefixes else xpath(root)
     except etree.XPathError:  # a prefix this document does not declare finds nothing in it
         return ()
     return found if isinstance(found, list) else (found,)

@@ -12,15 +12,20 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
+import regex
+
 from app.config.schema import Extract, ExtractConfig, ResponseConfig, SearchConfig
 from app.connectors._parsing import Format, Parsed, Path, as_text, parse
+from app.connectors._schema import AnswerSchema
 from app.errors import InvalidTemplate
 from app.model import Fault, Outcome, Result
 
 REASON_LENGTH = 200
+REGEX_SECONDS = 0.5
+"""Longest one regular expression may take on an answer: some patterns need ages for what a hostile one sends."""
 _REGEX = re.compile(r"/(.+)/([a-z]*)", re.DOTALL)
 # JavaScript's flags, as LeadConduit's terms have them; g, u and y change nothing about whether a match is found.
-_FLAGS = {"i": re.IGNORECASE, "m": re.MULTILINE, "s": re.DOTALL, "g": 0, "u": 0, "y": 0}
+_FLAGS = {"i": regex.IGNORECASE, "m": regex.MULTILINE, "s": regex.DOTALL, "g": 0, "u": 0, "y": 0}
 _TRANSIENT = frozenset({408, 425, 429})
 _CREDENTIALS = frozenset({401, 403})
 _INVERSE = {Result.SUCCESS: Result.FAILURE, Result.FAILURE: Result.SUCCESS, Result.ERROR: Result.SUCCESS}
@@ -36,6 +41,7 @@ class ResponseRules:
 
     def __init__(self, config: ResponseConfig | None) -> None:
         rules = config or ResponseConfig()
+        self._schema = AnswerSchema(rules.answer_schema) if rules.answer_schema is not None else None
         self._format: Format = rules.format
         self._search = _Search(rules.search, self._format) if rules.search and rules.search.term else None
         self._reason = _finder("reason", rules.reason, self._format)
@@ -61,7 +67,7 @@ class ResponseRules:
         5xx, 408, 425 and 429 are transient errors (`retry_after` from Retry-After, RFC 9110, 10.2.3), 401 and 403 and
         redirects configuration errors; none of their bodies is read. Other 4xx are failures unless the search matches
         and says otherwise: a rule's inverse speaks of 2xx only. Of a `truncated` body that it does not match nothing is
-        known: the destination may have taken the lead.
+        known: the destination may have taken the lead. Nor of a 2xx that does not fit its schema.
         """
         if status in _TRANSIENT or status >= 500:  # noqa: PLR2004  # the classes of RFC 9110, 15
             retry_after = _seconds(headers.get("retry-after"))
@@ -72,9 +78,18 @@ class ResponseRules:
             reason = f"HTTP {status}: redirected{_elsewhere(headers.get('location'))}; correct the address"
             return _error(Fault.CONFIGURATION, reason, transcript)
         parsed = parse(body, headers.get("content-type", ""), format=self._format)
+        try:
+            return self._read(status, parsed, transcript, truncated=truncated)
+        except TimeoutError:
+            reason = "a regular expression of the response rules takes too long on this answer; write it simpler"
+            return _error(Fault.TRANSIENT, reason, transcript, ambiguous=status < 300)  # noqa: PLR2004  # as above
+
+    def _read(self, status: int, parsed: Parsed, transcript: Mapping[str, Any] | None, *, truncated: bool) -> Outcome:
         if truncated and status < 300 and self._search and not self._search.matches(parsed):  # noqa: PLR2004  # as above
             reason = "the answer is too long, and what decides is not in the part that was read"
             return _error(Fault.TRANSIENT, reason, transcript, ambiguous=True)
+        if self._schema is not None and status < 300 and (wrong := self._schema.complaint(parsed)):  # noqa: PLR2004  # as above
+            return _error(Fault.TRANSIENT, f"the answer does not fit its schema: {wrong}", transcript, ambiguous=True)
         return self._ruled(status, parsed, transcript)
 
     def _ruled(self, status: int, parsed: Parsed, transcript: Mapping[str, Any] | None) -> Outcome:
@@ -132,7 +147,7 @@ def _term(term: str) -> Callable[[str], bool]:
     written = _REGEX.fullmatch(term)
     if written:
         pattern = _regex("search.term", term)
-        return lambda text: pattern.search(text) is not None
+        return lambda text: pattern.search(text, timeout=REGEX_SECONDS, concurrent=True) is not None
     folded = term.casefold()
     return lambda text: folded in text.casefold()
 
@@ -143,7 +158,9 @@ def _finder(rule: str, extract: Extract | None, format: Format) -> Find | None: 
     if isinstance(extract, ExtractConfig) and extract.regex is not None:
         pattern = _regex(f"{rule}.regex", extract.regex)
         group = 1 if pattern.groups else 0
-        return lambda parsed: [match[group] for match in pattern.finditer(parsed.text)]
+        return lambda parsed: [
+            match[group] for match in pattern.finditer(parsed.text, timeout=REGEX_SECONDS, concurrent=True)
+        ]
     text = extract if isinstance(extract, str) else extract.path
     return _path(rule, text or "", format).values
 
@@ -155,7 +172,7 @@ def _path(rule: str, text: str, format: Format) -> Path:  # noqa: A002  # as abo
         raise InvalidTemplate(f"{rule}: {error}") from None
 
 
-def _regex(rule: str, text: str) -> re.Pattern[str]:
+def _regex(rule: str, text: str) -> regex.Pattern[str]:
     """A pattern as it stands, or /pattern/flags."""
     written = _REGEX.fullmatch(text)
     pattern, letters = (written[1], written[2]) if written else (text, "")
@@ -165,9 +182,9 @@ def _regex(rule: str, text: str) -> re.Pattern[str]:
             raise InvalidTemplate(f"{rule}: {text!r} has the unknown flag {letter!r}")
         flags |= _FLAGS[letter]
     try:
-        return re.compile(pattern, flags)
-    except re.error as error:
-        raise InvalidTemplate(f"{rule}: {text!r} is not a regular expression: {error.msg}") from None
+        return regex.compile(pattern, flags)
+    except regex.error as error:
+        raise InvalidTemplate(f"{rule}: {text!r} is not a regular expression: {error}") from None
 
 
 def _texts(find: Find | None, parsed: Parsed) -> list[str]:

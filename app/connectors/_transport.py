@@ -72,9 +72,13 @@ class Session(requests.Session):
         deadline: float,
         connect_by: float | None = None,
         body_cap_bytes: int = BODY_CAP_BYTES,
+        keep: bool = True,
     ) -> Answer:
-        """Send a whole HTTP/1.1 request, head and body, already in bytes; a new connection must stand by `connect_by`."""
-        pool = self._pool(origin)
+        """Send a whole HTTP/1.1 request, head and body, already in bytes; a new connection must stand by `connect_by`.
+
+        With `keep` false, which is for hosts that a destination names, nothing of a new one is kept.
+        """
+        pool = self._pool(origin) if keep or origin in self._pools else Pool(origin, self._network, keep=0)
         return pool.exchange(message, deadline=deadline, cap_bytes=body_cap_bytes, connect_by=connect_by)
 
     def reach(self, origin: Origin, *, deadline: float) -> None:

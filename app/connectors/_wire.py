@@ -5,7 +5,6 @@ one byte a second is never late, and because a lead costs a fifth of the process
 the one Node.js uses. It may not know connections, pools, retries or what a body means.
 """
 
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from socket import socket
@@ -13,19 +12,23 @@ from time import monotonic
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
+from app.connectors._compression import decompressed
 from app.connectors._tls import refusal
 from app.errors import ConfigurationFault, TransientFault
 
 _READ_BYTES = 65_536
 _MAX_HEADER_BYTES = 131_072
+_JOINTS = {"set-cookie": "\n"}
+"""What joins repeats where a comma is part of the value (RFC 9110, 5.3)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """What a destination answered.
 
-    `headers` has lower-cased names, repeats joined with ", ". `body` is decompressed; `truncated` says that it was
-    longer than the cap and ends there. `ms` is the time from the first byte sent to the last one received.
+    `headers` has lower-cased names, repeats joined with ", ", those of Set-Cookie by line breaks. `body` is decompressed;
+    `truncated` says that it was longer than the cap and ends there. `ms` is the time from the first byte sent to the last
+    one received.
     """
 
     status: int
@@ -103,15 +106,17 @@ class Reply:
     def body(self) -> bytes:
         """The body as received so far, decompressed as far as the cap; raises `TransientFault` (ambiguous)."""
         body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
-        if body and self.headers.get("content-encoding", "").lower() in {"gzip", "x-gzip", "deflate"}:
-            body = _decompressed(body, self._cap + 1)
+        if body and (codings := self.headers.get("content-encoding")):
+            body = decompressed(body, codings, at_most=self._cap + 1)
             self.truncated = self.truncated or len(body) > self._cap
         return body[: self._cap]
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header line (called by the parser)."""
         key, text = name.decode("latin-1").lower(), value.decode("latin-1").strip()
-        self.headers[key] = f"{self.headers[key]}, {text}" if key in self.headers else text
+        if key in self.headers:
+            text = f"{self.headers[key]}{_JOINTS.get(key, ', ')}{text}"
+        self.headers[key] = text
 
     def on_headers_complete(self) -> None:
         """All header lines are here (called by the parser)."""
@@ -196,13 +201,3 @@ def _received(sock: socket, deadline: float, *, ambiguous: bool) -> bytes:
             raise ConfigurationFault(f"the destination {said}") from None
         raise TransientFault("the connection was reset before the answer was complete", ambiguous=ambiguous) from None
     raise TransientFault("no complete answer within the time limit", ambiguous=ambiguous)
-
-
-def _decompressed(data: bytes, at_most: int) -> bytes:
-    """The start of a gzip or zlib stream, or of a bare deflate one, which some servers mean (RFC 9110, 8.4.1.2)."""
-    for window in (zlib.MAX_WBITS | 32, -zlib.MAX_WBITS):
-        try:
-            return zlib.decompressobj(wbits=window).decompress(data, at_most)
-        except zlib.error:
-            continue
-    raise TransientFault("the answer's compression is broken", ambiguous=True)

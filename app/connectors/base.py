@@ -77,6 +77,8 @@ class Connector(Generic[S]):
     Settings: ClassVar[type[BaseModel]]
     capabilities: ClassVar[Capability] = Capability.NONE
     faults: ClassVar[Mapping[type[Exception], Fault]] = {}
+    templated: ClassVar[Sequence[str]] = ()
+    """Settings that may hold templates, as dotted paths with `*` for any name; their texts come in `Item.rendered`."""
 
     def __init__(
         self,
@@ -92,6 +94,8 @@ class Connector(Generic[S]):
         self.limits = limits
         self.response = response
         self.network = network
+        self.notice: str | None = None
+        """What the destination said of its interface's end, for people; taken by `app.delivery`."""
         self._threads = ThreadPoolExecutor(max_workers=limits.concurrency, thread_name_prefix=f"send-{name}")
         # Several groups may be under way at once, each with a thread of its own; together they keep to the limit.
         self._slots = threading.Semaphore(limits.concurrency)

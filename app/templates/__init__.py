@@ -5,6 +5,7 @@ Both use the same filters and the same way of writing a value as text. Knows not
 a template reads mappings and lists, never attributes of objects.
 """
 
-from app.templates.compiling import Template, compile_template, is_template
+from app.templates.compiling import Slot, Template, compile_template, is_template, joined, slots
+from app.templates.text import to_text
 
-__all__ = ["Template", "compile_template", "is_template"]
+__all__ = ["Slot", "Template", "compile_template", "is_template", "joined", "slots", "to_text"]

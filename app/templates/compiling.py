@@ -1,15 +1,18 @@
 """From a template's text to a `Template`: cut into literal text and expressions, or handed to python-liquid."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from app.errors import InvalidTemplate
+from app.errors import DataFault, InvalidTemplate
 from app.templates.expression import Beyond, Expression, Read
 from app.templates.text import to_plain, to_text
 
 MAX_TEMPLATE_CHARACTERS = 65_536
+MAX_RENDERED_CHARACTERS = 20_000_000
+MANY_PARTS = 16
+"""Fewer cannot make a text many times as long as the lead."""
 
 _OUTPUT = re.compile(r"""\{\{(-?)((?:'[^']*'|"[^"]*"|[^'"{}])*?)(-?)\}\}""")
 
@@ -46,18 +49,40 @@ def compile_template(text: str) -> Template:
     return Template(source=text, render=compile_tagged(text))
 
 
-def _compile_plain(text: str) -> Read:
-    parts: list[str | Read] = []
+class Slot(str):
+    """The source of a value that goes in its place: `{{ ... }}`, or a whole text with tags."""
+
+    __slots__ = ()
+
+
+def slots(text: str) -> list[str]:
+    """A text cut into literals and `Slot`s, for whoever writes each value in a way of its own; raises `InvalidTemplate`."""
+    if "{%" in text:
+        return [Slot(text)]
+    return [part if isinstance(part, str) else Slot(f"{{{{{part[1]}}}}}") for part in _cut(text) if part]
+
+
+def _cut(text: str) -> Iterator[str | tuple[int, str]]:
+    """Literals, and where each expression stands with what it says."""
     at = 0
     trim = False
     for found in _OUTPUT.finditer(text):
-        parts.append(_literal(text, at, found.start(), trim_start=trim, trim_end=bool(found.group(1))))
-        try:
-            parts.append(Expression(found.group(2)).compile())
-        except InvalidTemplate as invalid:
-            raise InvalidTemplate(f"{place(text, found.start())}: {invalid}") from None
+        yield _literal(text, at, found.start(), trim_start=trim, trim_end=bool(found.group(1)))
+        yield found.start(), found.group(2)
         at, trim = found.end(), bool(found.group(3))
-    parts.append(_literal(text, at, len(text), trim_start=trim, trim_end=False))
+    yield _literal(text, at, len(text), trim_start=trim, trim_end=False)
+
+
+def _compile_plain(text: str) -> Read:
+    parts: list[str | Read] = []
+    for part in _cut(text):
+        if isinstance(part, str):
+            parts.append(part)
+            continue
+        try:
+            parts.append(Expression(part[1]).compile())
+        except InvalidTemplate as invalid:
+            raise InvalidTemplate(f"{place(text, part[0])}: {invalid}") from None
     kept = [part for part in parts if part != ""]
     match kept:
         case [only] if not isinstance(only, str):
@@ -94,7 +119,17 @@ def _mixed(parts: list[str | Read]) -> Read:
     def render(context: Mapping[str, Any]) -> str:
         return "".join([to_text(read(context)) for read in reads])
 
-    return render
+    def render_bounded(context: Mapping[str, Any]) -> str:
+        return joined([to_text(read(context)) for read in reads])
+
+    return render if len(reads) < MANY_PARTS else render_bounded
+
+
+def joined(texts: list[str]) -> str:
+    """The texts in one, which a long template and a long value could make larger than memory; raises `DataFault`."""
+    if sum(map(len, texts)) > MAX_RENDERED_CHARACTERS:
+        raise DataFault(f"the template makes more than {MAX_RENDERED_CHARACTERS} characters")
+    return "".join(texts)
 
 
 def _always(text: str) -> Read:

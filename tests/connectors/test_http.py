@@ -1,6 +1,8 @@
 """The HTTP connector against the contract, and what is its own: bodies, credentials, headers, checks, transcripts."""
 
+import socket
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from decimal import Decimal
 from time import monotonic
 from typing import Any
@@ -18,7 +20,7 @@ from app.errors import ConfigurationFault, DataFault, InvalidTemplate, Transient
 from app.model import Fault, Item, Outcome, Result
 from tests.connectors import fault_server
 from tests.connectors.contract import LIMITS, ConnectorContract, Stage
-from tests.connectors.fault_server import LOCAL, FaultServer, answer
+from tests.connectors.fault_server import LOCAL, FaultServer, Received, answer
 
 KEY = "0199c8e2-0000-7000-8000-000000000001"
 RULES = ResponseConfig.model_validate(
@@ -93,6 +95,35 @@ class TestContract(ConnectorContract):
     @pytest.fixture
     def stage(self, server: FaultServer) -> Stage:
         return HttpStage(server)
+
+
+class TestContractOfAllThatIsSpecial(ConnectorContract):
+    """Multipart, compressed, with cookies and redirects: what the hot path has nothing of."""
+
+    @pytest.fixture
+    def stage(self, server: FaultServer) -> Stage:
+        return SpecialStage(server)
+
+
+class SpecialStage(HttpStage):
+    def connector(self, limits: LimitsConfig) -> Connector[Any]:
+        url = f"{self.server.url}/leads"
+        special = {"body": "multipart", "compress": "gzip", "cookies": True, "redirects": 2, "query": {"v": "2"}}
+        return connector(url, limits=limits, auth={"bearer": {"token": "tok-5f1c9a"}}, **special)
+
+    def succeed(self) -> None:
+        accepted = answer(200, b'{"outcome":"success"}', set_cookie="sid=tok-5f1c9a")
+        moved = answer(307, location="/moved", set_cookie="sid=tok-5f1c9a")
+        self.server.behaviour = lambda connection, request: (
+            accepted if "/moved" in request.target or request.method == "GET" else moved
+        )(connection, request)
+
+    def keys(self) -> Sequence[str]:
+        return [
+            request.headers["idempotency-key"]
+            for request in self.server.received
+            if "/leads" in request.target and request.method == "POST"
+        ]
 
 
 def test_json_body_keeps_types_and_nesting(server: FaultServer) -> None:
@@ -192,6 +223,24 @@ def test_too_long_answer_is_cut_and_marked(server: FaultServer) -> None:
     assert outcome.result is Result.SUCCESS
 
 
+def test_answer_of_200_megabytes_is_not_read_to_its_end(server: FaultServer) -> None:
+    sent = 0
+
+    def behave(connection: socket.socket, _request: Received) -> bool:
+        nonlocal sent
+        connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 200000000\r\n\r\n")
+        with suppress(OSError):
+            while sent < 200_000_000:
+                sent += connection.send(b"[" * 1_000_000)
+        return False
+
+    server.behaviour = behave
+    outcome = deliver(connector(server.url), {"a": 1})
+    assert (outcome.fault, outcome.ambiguous) == (Fault.TRANSIENT, True)
+    assert server.until_open(lambda count: count == 0)
+    assert sent < 50_000_000
+
+
 def test_redirect_is_not_followed_and_its_host_is_named(server: FaultServer) -> None:
     server.behaviour = answer(307, location="https://other.example/leads?email=ann@example.com")
     outcome = deliver(connector(server.url), {"a": 1})
@@ -279,3 +328,11 @@ def test_every_setting_has_a_description_and_an_example() -> None:
     assert not [name for name, field in fields.items() if not field.get("description")]
     missing = [name for name, field in fields.items() if not field.get("examples")]
     assert not [name for name in missing if not name.startswith("Auth.")]
+
+
+def test_end_of_the_interface_is_told_in_the_transcript_and_to_delivery(server: FaultServer) -> None:
+    server.behaviour = answer(200, deprecation="@1769817600")
+    sender = connector(server.url, response=None)
+    outcome = deliver(sender, {"a": 1})
+    assert outcome.transcript is not None
+    assert outcome.transcript["notice"] == sender.notice == "deprecated since 2026-01-31"

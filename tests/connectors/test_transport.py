@@ -7,8 +7,10 @@ import zlib
 from collections.abc import Callable, Iterator
 from time import monotonic
 
+import brotli
 import pytest
 import requests
+import zstandard
 
 from app.config.schema import LimitsConfig
 from app.connectors import _connection
@@ -113,6 +115,8 @@ def test_sloppy_answer_is_read(server: FaultServer, through: Session, data: byte
     [
         ("gzip", gzip.compress(b"plain", mtime=0)),
         ("deflate", zlib.compress(b"plain")),
+        ("br", brotli.compress(b"plain")),
+        ("zstd", zstandard.ZstdCompressor().compress(b"plain")),
         ("deflate", zlib.compressobj(wbits=-15).compress(b"") + zlib.compress(b"plain")[2:-4]),
     ],
 )
@@ -121,8 +125,15 @@ def test_compressed_body_is_read(server: FaultServer, through: Session, encoding
     assert post(through, server.url).body == b"plain"
 
 
-def test_gzip_bomb_is_cut_at_the_cap(server: FaultServer, through: Session) -> None:
-    server.behaviour = answer(200, gzip.compress(b"0" * 50_000_000), content_encoding="gzip")
+@pytest.mark.parametrize(
+    ("encoding", "compress"),
+    [("gzip", gzip.compress), ("br", brotli.compress), ("zstd", zstandard.ZstdCompressor().compress)],
+    ids=["gzip", "br", "zstd"],
+)
+def test_bomb_is_cut_at_the_cap(
+    server: FaultServer, through: Session, encoding: str, compress: Callable[[bytes], bytes]
+) -> None:
+    server.behaviour = answer(200, compress(b"0" * 50_000_000), content_encoding=encoding)
     answered = post(through, server.url, cap=100_000)
     assert (len(answered.body), answered.truncated) == (100_000, True)
 

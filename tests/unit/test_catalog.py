@@ -48,3 +48,15 @@ def test_what_is_missing_or_does_not_fit_together_is_refused_beside_a_secret_ref
 )
 def test_a_reference_in_place_of_a_value_is_let_through(kind: str, settings: Mapping[str, Any]) -> None:
     assert complaints(kind, settings) == []
+
+
+def test_response_rule_that_cannot_be_compiled_is_complained_about_in_its_place() -> None:
+    destination = {
+        "name": "a",
+        "type": "http",
+        "settings": {"url": URL},
+        "response": {"capture": {"x": {"regex": "("}}},
+    }
+    with pytest.raises(InvalidConfig) as caught:
+        compile_document(Document.model_validate({"destinations": [destination]}), 1)
+    assert [one.field for one in caught.value.complaints] == ["destination a: response.capture.x.regex"]

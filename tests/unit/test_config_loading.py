@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.config.loading import load_document, load_folder
+from app.config.schema import Document
 from app.config.yaml import parse
 from app.errors import InvalidConfig
 
@@ -248,3 +249,48 @@ scraps = st.sampled_from(
 def test_any_bytes_parse_or_are_refused(content: bytes) -> None:
     with suppress(InvalidConfig):
         parse(content, "f")
+
+
+def test_response_schemas_are_read_into_the_version(tmp_path: Path) -> None:
+    (tmp_path / "destinations").mkdir()
+    (tmp_path / "schemas").mkdir()
+    (tmp_path / "schemas/a.json").write_text('{"type": "object"}')
+    (tmp_path / "schemas/b.xsd").write_text("<a/>")
+    for name, schema in (
+        ("a", "json: ../schemas/a.json"),
+        ("b", "xsd: ../schemas/b.xsd"),
+        ("c", "json: {type: array}"),
+    ):
+        text = f"type: http\nsettings: {{url: 'https://x.example'}}\nresponse:\n  schema:\n    {schema}\n"
+        (tmp_path / f"destinations/{name}.yaml").write_text(text)
+    document = load_folder(tmp_path).document
+    stored = [
+        one["response"]["schema"] for one in document.model_dump(mode="json", exclude_defaults=True)["destinations"]
+    ]
+    assert stored == [{"json": {"type": "object"}}, {"xsd": "<a/>"}, {"json": {"type": "array"}}]
+    assert Document.model_validate(document.model_dump(mode="json")) == document
+
+
+@pytest.mark.parametrize(
+    ("content", "schema", "complaint"),
+    [
+        (None, "json: none.json", "none.json cannot be read"),
+        (b"{", "json: x.json", "x.json is not JSON"),
+        (b"\xff", "xsd: x.json", "x.json is not UTF-8"),
+        (b"[" * 1_000_001, "json: x.json", "longer than"),
+        (b"[" * 900_000, "json: x.json", "x.json is not JSON"),
+        (b"{}", "{json: x.json, xsd: x.json}", "exactly one"),
+    ],
+)
+def test_response_schema_that_cannot_be_read_is_complained_about_with_its_line(
+    tmp_path: Path, content: bytes | None, schema: str, complaint: str
+) -> None:
+    (tmp_path / "destinations").mkdir()
+    (tmp_path / "destinations/.x").mkdir()
+    if content is not None:
+        (tmp_path / "destinations/.x/x.json").write_bytes(content)
+    path = tmp_path / "destinations/a.yaml"
+    path.write_text(f"type: http\nresponse:\n  schema: {{{schema.strip('{}')}}}\n".replace("x.json", ".x/x.json"))
+    with pytest.raises(InvalidConfig, match=complaint) as caught:
+        load_folder(tmp_path)
+    assert [(one.file, one.line) for one in caught.value.complaints] == [(str(path), 3)]

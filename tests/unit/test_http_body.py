@@ -1,24 +1,39 @@
 """Payloads as JSON, form and XML."""
 
+from base64 import b64encode
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from email import message_from_bytes
+from email.policy import HTTP
 from typing import Any
+from urllib.parse import parse_qsl
 from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
+from pydantic import ValidationError
 
-from app.connectors.http.body import encoder
+from app.connectors.http.body import content_type, encoder
+from app.connectors.http.multipart import BOUNDARY
+from app.connectors.http.settings import HttpSettings
 from app.errors import DataFault
 
 TEXT = st.text(alphabet=st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\ufffe\uffff"))
 
 
+def configured(body: str, **settings: Any) -> HttpSettings:
+    return HttpSettings.model_validate({"url": "https://x.example", "body": body, **settings})
+
+
+def encoded(body: str, payload: Mapping[str, Any], rendered: Mapping[str, str] | None = None, **settings: Any) -> bytes:
+    return encoder(configured(body, **settings))(payload, rendered or {})
+
+
 def xml(payload: Mapping[str, Any]) -> str:
-    body = encoder("xml", xml_root="lead")(payload)
+    body = encoded("xml", payload)
     assert etree.fromstring(body) is not None
     return body.decode().partition("?>\n")[2]
 
@@ -49,7 +64,7 @@ def test_xml_is_written_as_the_names_say(payload: Mapping[str, Any], expected: s
 
 @given(TEXT)
 def test_any_text_comes_back_out_of_xml(text: str) -> None:
-    body = encoder("xml", xml_root="lead")({"a": text, "b@c": text, "d#cdata": text})
+    body = encoded("xml", {"a": text, "b@c": text, "d#cdata": text})
     root = etree.fromstring(body)
     assert [root.findtext("a"), root.find("b").get("c"), root.findtext("d")] == [text, text, text]  # type: ignore[union-attr]  # an element that is missing fails the test
 
@@ -67,7 +82,7 @@ def test_any_text_comes_back_out_of_xml(text: str) -> None:
 )
 def test_what_xml_cannot_carry_names_the_property(payload: Mapping[str, Any], named: str) -> None:
     with pytest.raises(DataFault, match=named) as caught:
-        encoder("xml", xml_root="lead")(payload)
+        encoded("xml", payload)
     assert "secret" not in str(caught.value)
 
 
@@ -75,7 +90,7 @@ def test_what_xml_cannot_carry_names_the_property(payload: Mapping[str, Any], na
 @pytest.mark.parametrize("value", ["\ud800", object()])
 def test_what_json_and_form_cannot_carry_names_the_property(body: Any, value: Any) -> None:
     with pytest.raises(DataFault, match=r"property a\.b cannot"):
-        encoder(body, xml_root="lead")({"a": {"b": value}})
+        encoded(body, {"a": {"b": value}})
 
 
 def test_values_of_every_type_are_written_in_a_form() -> None:
@@ -88,11 +103,188 @@ def test_values_of_every_type_are_written_in_a_form() -> None:
         "nested": [[1, 2]],
         "é ": "~/",
     }
-    assert encoder("form", xml_root="lead")(payload) == (
+    assert encoded("form", payload) == (
         b"none=&no=false&price=1.50&at=2026-11-23T10%3A00%3A00%2B00%3A00&id=00000000-0000-0000-0000-000000000001"
         b"&nested.0=1&nested.0=2&%C3%A9%20=~%2F"
     )
 
 
 def test_decimals_are_numbers_in_json() -> None:
-    assert encoder("json", xml_root="lead")({"price": Decimal("1.50")}) == b'{"price":1.50}'
+    assert encoded("json", {"price": Decimal("1.50")}) == b'{"price":1.50}'
+
+
+@pytest.mark.parametrize(
+    ("payload", "expected"),
+    [
+        ({"a": 1}, b'[{"a":1}]'),
+        ({}, b"[{}]"),
+        ({"2": {"b": 2}, "0": {"a": 1}, "10": "x"}, b'[{"a":1},{"b":2},"x"]'),
+    ],
+)
+def test_json_array_is_the_root(payload: Mapping[str, Any], expected: bytes) -> None:
+    assert encoded("json", payload, json_array=True) == expected
+
+
+def test_namespaces_are_declared_on_the_root_and_a_mapped_one_wins() -> None:
+    body = encoded(
+        "xml", {"a:name": "x", "@xmlns:b": "urn:mapped"}, xml_namespaces={"": "urn:d", "a": "u&1", "b": "urn:b"}
+    )
+    root = etree.fromstring(body)
+    assert root.nsmap == {None: "urn:d", "a": "u&1", "b": "urn:mapped"}
+    assert root.findtext("{u&1}name") == "x"
+
+
+def test_xml_declaration_is_left_out_on_request() -> None:
+    assert encoded("xml", {"a": "é"}, xml_declaration=False) == "<lead><a>é</a></lead>".encode()
+
+
+@pytest.mark.parametrize("charset", ["iso-8859-1", "us-ascii", "utf-16", "windows-1252", "utf-8"])
+def test_any_text_comes_back_out_of_xml_in_another_charset(charset: str) -> None:
+    body = encoded("xml", {"a": "Zoë €😀", "b@c": "Zoë €😀"}, charset=charset)
+    root = etree.fromstring(body)
+    assert [root.findtext("a"), root.find("b").get("c")] == ["Zoë €😀"] * 2  # type: ignore[union-attr]  # as above
+
+
+@pytest.mark.parametrize(
+    ("payload", "named"),
+    [({"a#cdata": "5 €"}, r"a\.#cdata holds"), ({"a€": "x"}, "a€ is not"), ({"b@ł": "x"}, "is not")],
+)
+def test_what_a_charset_cannot_carry_in_xml_names_the_property(payload: Mapping[str, Any], named: str) -> None:
+    with pytest.raises(DataFault, match=named):
+        encoded("xml", payload, charset="iso-8859-1")
+
+
+def test_form_in_another_charset() -> None:
+    assert encoded("form", {"näme": "Zoë"}, charset="iso-8859-1") == b"n%E4me=Zo%EB"
+    assert content_type(configured("form", charset="latin1")) == "application/x-www-form-urlencoded; charset=iso8859-1"
+    with pytest.raises(DataFault, match="property a cannot be written as a form field in iso8859-1"):
+        encoded("form", {"a": "5 €"}, charset="iso-8859-1")
+
+
+@pytest.mark.parametrize("body", ["json", "form", "xml", "multipart"])
+def test_ascii_transliterates_values_and_leaves_names(body: str) -> None:
+    sent = encoded(body, {"a": {"b": ["Zoë Müller", 1, None]}, "ł": "Łódź Straße Київ"}, ascii=True)
+    assert b"Zoe" in sent
+    assert b"Lodz" in sent
+    assert b"Strasse" in sent
+    assert "Zoë".encode() not in sent
+
+
+def test_json_and_xml_go_into_a_form_field() -> None:
+    assert encoded("json", {"a": "ü&"}, wrap="lead json") == b"lead%20json=%7B%22a%22%3A%22%C3%BC%26%22%7D"
+    assert encoded("xml", {"a": "x"}, wrap="x", xml_declaration=False) == b"x=%3Clead%3E%3Ca%3Ex%3C%2Fa%3E%3C%2Flead%3E"
+    assert content_type(configured("xml", wrap="x")) == "application/x-www-form-urlencoded"
+
+
+def test_text_body_is_its_template() -> None:
+    template = "{{ lead.a }};é"
+    assert encoded("text", {}, {"{{ lead.a }}": "ü"}, template=template, charset="latin-1") == b"\xfc;\xe9"
+    assert encoded("text", {}, {"{{ lead.a }}": "ü"}, template=template, ascii=True) == "u;é".encode()
+    assert content_type(configured("text", template="x", content_type="text/csv")) == "text/csv; charset=utf-8"
+    with pytest.raises(DataFault, match="template"):
+        encoded("text", {}, {"{{ lead.a }}": "€"}, template=template, charset="latin-1")
+
+
+def parts(body: bytes) -> list[Any]:
+    """Read by the standard library's reader of MIME."""
+    head = f"Content-Type: multipart/form-data; boundary={BOUNDARY}\r\n\r\n".encode()
+    return list(message_from_bytes(head + body, policy=HTTP).iter_parts())
+
+
+def test_multipart_carries_fields_and_files() -> None:
+    payload = {
+        "name": "Zoë",
+        "tag": ["x", "y"],
+        "cv": {"pdf": b64encode(b"\x00\r\n--x").decode()},
+        "note": "hi",
+        "none": "",
+    }
+    files = {
+        "cv.pdf": {"filename": "{{ lead.n }}.pdf", "content_type": "application/pdf"},
+        "note": {"filename": "n.txt", "encoding": "text"},
+        "none": {"filename": "x"},
+    }
+    read = parts(encoded("multipart", payload, {"{{ lead.n }}": "Lee"}, files=files))
+    assert [part.get_param("name", header="content-disposition") for part in read] == [
+        "name",
+        "tag",
+        "tag",
+        "cv.pdf",
+        "note",
+    ]
+    assert [part.get_payload(decode=True) for part in read] == ["Zoë".encode(), b"x", b"y", b"\x00\r\n--x", b"hi"]
+    assert [part.get_filename() for part in read] == [None, None, None, "Lee.pdf", "n.txt"]
+    assert [part.get_content_type() for part in read[3:]] == ["application/pdf", "application/octet-stream"]
+
+
+@given(st.dictionaries(TEXT.filter(bool), st.one_of(TEXT, st.lists(TEXT)), max_size=5), TEXT)
+def test_any_fields_come_back_out_of_multipart(payload: dict[str, Any], filename: str) -> None:
+    files = {"f": {"filename": "{{ lead.n }}", "encoding": "text"}}
+    body = encoded("multipart", {**payload, "f": "text"}, {"{{ lead.n }}": filename}, files=files)
+    expected = {name: value if isinstance(value, list) else [value] for name, value in {**payload, "f": "text"}.items()}
+    found: dict[str, list[str]] = {}
+    for part in body.split(f"--{BOUNDARY}".encode())[1:-1]:
+        head, _, content = part.removeprefix(b"\r\n").removesuffix(b"\r\n").partition(b"\r\n\r\n")
+        name = head.decode().partition('name="')[2].partition('"')[0]
+        found.setdefault(name, []).append(content.decode())
+    assert found == {name.replace('"', "%22"): values for name, values in expected.items() if values}
+
+
+@given(st.dictionaries(TEXT.filter(bool), TEXT, max_size=5))
+def test_any_fields_come_back_out_of_a_form(payload: dict[str, str]) -> None:
+    body = encoded("form", payload).decode()
+    assert parse_qsl(body, keep_blank_values=True) == list(payload.items())
+
+
+@given(TEXT, st.sampled_from(["iso-8859-1", "utf-16", "cp1252"]))
+def test_any_text_comes_back_out_of_xml_in_any_charset(text: str, charset: str) -> None:
+    root = etree.fromstring(encoded("xml", {"a": text, "b@c": text}, charset=charset))
+    assert [root.findtext("a"), root.find("b").get("c")] == [text, text]  # type: ignore[union-attr]  # as above
+
+
+def test_names_and_file_names_cannot_break_out_of_their_part() -> None:
+    files = {"f": {"filename": "{{ lead.n }}", "encoding": "text"}}
+    body = encoded("multipart", {'a"\r\nX: 1': "v", "f": "t"}, {"{{ lead.n }}": 'a"; x="b\r\nX-Evil: 1'}, files=files)
+    assert b"\r\nX" not in body
+    assert b'name="a%22%0D%0AX: 1"' in body
+    assert b'filename="a%22; x=%22b%0D%0AX-Evil: 1"' in body
+
+
+@pytest.mark.parametrize(
+    ("payload", "named"),
+    [
+        ({"f": "no base64!"}, "property f is not base64"),
+        ({"f": "ü"}, "property f is not base64"),
+        ({"a": f"x{BOUNDARY}"}, "property a holds the line"),
+        ({"a": "\ud800"}, "property a cannot"),
+        ({"a": object()}, "property a cannot"),
+    ],
+)
+def test_what_multipart_cannot_carry_names_the_property(payload: Mapping[str, Any], named: str) -> None:
+    with pytest.raises(DataFault, match=named):
+        encoded("multipart", payload, files={"f": {"filename": "x"}})
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"body": "json", "charset": "latin-1"}, "charset is for body"),
+        ({"body": "json", "xml_namespaces": {"a": "b"}}, "xml_namespaces is for body"),
+        ({"body": "form", "wrap": "x"}, "wrap is for body"),
+        ({"body": "query", "compress": "gzip"}, "compress is for body"),
+        ({"body": "json", "template": "x"}, "template is for body"),
+        ({"body": "form", "files": {"a": {"filename": "x"}}}, "files is for body"),
+        ({"body": "text"}, "needs a template"),
+        ({"body": "text", "template": "${env:KEY}"}, "a secret would stand"),
+        ({"body": "form", "charset": "utf-16"}, "charset: a form"),
+        ({"body": "xml", "charset": "klingon"}, "not a character set"),
+        ({"body": "xml", "charset": "idna"}, "not a character set"),
+        ({"body": "xml", "charset": "base64"}, "not a character set"),
+        ({"body": "xml", "xml_namespaces": {"xmlns": "b"}}, "not a prefix"),
+        ({"body": "xml", "xml_namespaces": {"a:b": "b"}}, "not a prefix"),
+        ({"body": "text", "template": "x", "content_type": "text/x\r\nX: 1"}, "not a media type"),
+    ],
+)
+def test_settings_of_bodies_that_make_no_sense_are_refused(settings: Mapping[str, Any], complaint: str) -> None:
+    with pytest.raises(ValidationError, match=complaint):
+        HttpSettings.model_validate({"url": "https://x.example", "method": "POST", **settings})

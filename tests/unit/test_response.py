@@ -3,8 +3,12 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from itertools import pairwise
+from pathlib import Path
+from time import monotonic
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +19,11 @@ from app.errors import InvalidTemplate
 from app.model import Fault, Outcome, Result
 
 JSON = "application/json"
+BILLION_LAUGHS = (
+    '<?xml version="1.0"?><!DOCTYPE r [<!ENTITY a "ha">'
+    + "".join(f'<!ENTITY {name} "{f"&{inner};" * 10}">' for inner, name in pairwise("abcdefghij"))
+    + "]><r>&j;</r>"
+)
 
 
 def interpret(body: str | bytes = b"", content_type: str = JSON, *, status: int = 200, **rules: Any) -> Outcome:
@@ -186,6 +195,67 @@ def test_no_body_is_too_strange(body: bytes, content_type: str) -> None:
     assert "\0" not in str(outcome.captured)
 
 
+@pytest.mark.parametrize("charset", ["utf-8", "utf-16", "latin-1"])
+@pytest.mark.parametrize("format", ["auto", "html"])
+def test_entities_are_never_expanded(charset: str, format: str) -> None:  # noqa: A002  # the word of the configuration
+    with_file = '<!DOCTYPE r [<!ENTITY x SYSTEM "file:///etc/hostname">]><r>&x;</r>'
+    for body in (BILLION_LAUGHS, with_file):
+        begun = monotonic()
+        kept = interpret(body.encode(charset), f"text/xml; charset={charset}", format=format).captured or {}
+        assert monotonic() - begun < 5
+        assert len(str(kept)) < 4000
+        assert Path("/etc/hostname").read_text(encoding="utf-8").strip() not in str(kept).replace("/etc/hostname", "")
+
+
+FRAGMENTS = st.sampled_from(
+    [
+        '{"a":',
+        "[",
+        "]",
+        "}",
+        '"b"',
+        "<a>",
+        "</a>",
+        "<!--",
+        "-->",
+        "<![CDATA[",
+        "]]>",
+        "&#0;",
+        "&lt;",
+        "<a:b",
+        ' c="d"',
+        ">",
+        "\ud7ff",
+        "\\u0000",
+        "\\ud800",
+        "1e999",
+        "-0",
+        "null",
+        "<!DOCTYPE x>",
+        "<?xml version='1.0' encoding='utf-7'?>",
+        "\ufeff",
+    ]
+)
+ALL_RULES = {
+    "reason": "a.*",
+    "price": {"regex": r"(\d+)"},
+    "reference": "//a",
+    "capture": {"all": "*", "first": "a > b"},
+}
+
+
+@given(
+    st.lists(FRAGMENTS, max_size=30).map("".join),
+    st.sampled_from(["utf-8", "utf-16", "latin-1"]),
+    st.sampled_from([JSON, "text/xml", "text/html", "text/plain; charset=utf-7", "application/xml; charset=utf-16"]),
+)
+def test_no_document_is_too_strange(body: str, charset: str, content_type: str) -> None:
+    outcome = interpret(body.encode(charset, "replace"), content_type, **ALL_RULES)
+    assert outcome.result is Result.SUCCESS
+    msgspec.json.encode(outcome.captured)
+    assert "\0" not in str(outcome.captured)
+
+
 def test_charset_of_the_content_type_is_used() -> None:
     outcome = interpret("José".encode("latin-1"), "text/plain; charset=ISO-8859-1", search={"term": "josé"})
     assert outcome.result is Result.SUCCESS
@@ -237,3 +307,111 @@ def test_of_an_answer_too_long_to_read_only_what_was_found_counts() -> None:
     assert (lost.fault, lost.ambiguous) == (Fault.TRANSIENT, True)
     assert rules.interpret(200, {}, b"accepted" + b"x" * 100, truncated=True).result is Result.SUCCESS
     assert rules.interpret(400, {}, b"x" * 100, truncated=True).result is Result.FAILURE
+
+
+PROMISED = {"type": "object", "required": ["id"], "properties": {"id": {"type": "string", "maxLength": 5}}}
+XSD = (
+    '<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema"><xs:element name="r"><xs:complexType><xs:sequence>'
+    '<xs:element name="price" type="xs:decimal"/></xs:sequence></xs:complexType></xs:element></xs:schema>'
+)
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "where"),
+    [
+        ("{}", JSON, "the whole breaks 'required'"),
+        ('{"id": "hush-hush"}', JSON, "id breaks 'maxLength'"),
+        ('{"id": "a', JSON, "it is no JSON"),
+        ("<html><h1>Sorry", "text/html", "it is no JSON"),
+        ("", JSON, "it is no JSON"),
+    ],
+)
+def test_answer_that_breaks_its_json_schema_is_a_transient_error_that_may_have_arrived(
+    body: str, content_type: str, where: str
+) -> None:
+    outcome = interpret(body, content_type, schema={"json": PROMISED})
+    assert (outcome.result, outcome.fault, outcome.ambiguous) == (Result.ERROR, Fault.TRANSIENT, True)
+    assert outcome.reason == f"the answer does not fit its schema: {where}"
+
+
+@pytest.mark.parametrize(
+    ("body", "fits"),
+    [
+        ("<r><price>1.5</price></r>", True),
+        ("<r><price>hush</price></r>", False),
+        ("<r/>", False),
+        ("<!DOCTYPE r><r><price>1.5</price></r>", False),
+        ("<r><price>1.5</pri", False),
+    ],
+)
+def test_answer_is_held_against_its_xml_schema(body: str, fits: bool) -> None:  # noqa: FBT001  # a test's parameter
+    outcome = interpret(body, "text/xml", schema={"xsd": XSD})
+    assert (outcome.result is Result.SUCCESS) is fits
+    assert "hush" not in (outcome.reason or "")
+
+
+def test_answer_that_fits_goes_on_to_the_rules_and_a_4xx_is_not_held_against_the_schema() -> None:
+    rules: Mapping[str, Any] = {"schema": {"json": PROMISED}, "reference": "id", "reason": "why"}
+    assert interpret('{"id": "r-1"}', **rules).reference == "r-1"
+    refused = interpret('{"why": "duplicate"}', status=422, **rules)
+    assert (refused.result, refused.reason) == (Result.FAILURE, "duplicate")
+
+
+@pytest.mark.parametrize(
+    ("schema", "complaint"),
+    [
+        ({"json": {"type": "wat"}}, "schema.json: not a JSON Schema"),
+        ({"json": {"pattern": "("}}, "schema.json: not a JSON Schema"),
+        ({"json": {"$ref": "http://127.0.0.1:9/x.json"}}, "schema.json: .*Retrieval is disabled"),
+        ({"json": {"$ref": "file:///etc/hostname"}}, "schema.json: .*Retrieval is disabled"),
+        ({"json": {"$ref": "#/$defs/none"}}, "schema.json: .*does not exist"),
+        ({"json": "acme.json"}, "schema.json: a file's name"),
+        ({"xsd": "<a/>"}, "schema.xsd: not an XML schema"),
+        ({"xsd": "<a"}, "schema.xsd: not XML"),
+        ({"xsd": f'<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/hostname">]>{XSD}'}, "schema.xsd: a DOCTYPE"),
+        ({"xsd": BILLION_LAUGHS}, "schema.xsd: "),
+        (
+            {"xsd": XSD.replace("<xs:element", '<xs:include schemaLocation="file:///etc/hostname"/><xs:element', 1)},
+            "schema.xsd: other schemas are not fetched",
+        ),
+        (
+            {"xsd": XSD.replace("<xs:element", '<xs:import schemaLocation="http://127.0.0.1:9/"/><xs:element', 1)},
+            "schema.xsd: other schemas are not fetched",
+        ),
+    ],
+)
+def test_schema_that_cannot_be_used_is_refused_with_its_place(schema: Mapping[str, Any], complaint: str) -> None:
+    with pytest.raises(InvalidTemplate, match=complaint):
+        ResponseRules(ResponseConfig.model_validate({"schema": schema}))
+
+
+def test_xpath_reads_html_where_a_path_is_no_selector() -> None:
+    page = "<table><tr><td>Id</td><td> 77 </td></tr></table>"
+    assert interpret(page, "text/html", reference="//td[2]").reference == "77"
+    assert interpret(page, "text/html", reference="//td[2]/text()", format="html").reference == "77"
+    assert interpret(page, "text/html", reference="td + td").reference == "77"
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        {"search": {"term": "/x*y?(a|aa)+$/"}},
+        {"reason": {"regex": "x*y?(a|aa)+$"}},
+        {"capture": {"c": {"regex": "(x*y?(?:a|aa)+)$"}}},
+    ],
+)
+def test_regular_expression_that_runs_for_ever_ends_with_a_clear_error(rules: Mapping[str, Any]) -> None:
+    begun = monotonic()
+    outcome = interpret("a" * 100_000 + "!", "text/plain", **rules)
+    assert monotonic() - begun < 5
+    assert (outcome.fault, outcome.ambiguous) == (Fault.TRANSIENT, True)
+    assert "takes too long" in (outcome.reason or "")
+    assert interpret("a" * 100_000 + "!", "text/plain", status=400, **rules).ambiguous is False
+
+
+def test_prefixes_of_a_path_are_those_of_the_document_and_others_find_nothing() -> None:
+    body = '<r xmlns:p="urn:x"><p:id>7</p:id><id>8</id></r>'
+    assert interpret(body, "text/xml", reference="//p:id").reference == "7"
+    assert interpret(body, "text/xml", reference="//q:id").reference is None
+    assert interpret(body, "text/xml", reference="//child::id").reference == "8"
+    assert interpret("<r><id>8</id></r>", "text/xml", reference="//p:id").reference is None

@@ -289,3 +289,10 @@ scraps = st.sampled_from(
 def test_any_text_compiles_and_renders_or_is_refused(text: str) -> None:
     with suppress(InvalidTemplate, DataFault):
         compile_template(text).render(CONTEXT)
+
+
+def test_long_value_many_times_over_is_a_data_fault_before_it_is_made() -> None:
+    template = compile_template("{{ lead.note }}-" * 4000)
+    assert len(template.render({"lead": {"note": "x" * 10}})) == 44_000
+    with pytest.raises(DataFault, match="more than 20000000 characters"):
+        template.render({"lead": {"note": "x" * 1_000_000}})

@@ -1,4 +1,4 @@
-"""Destinations that take a lead as one HTTP request: JSON, form, XML or query."""
+"""Destinations that take a lead as one HTTP request: JSON, form, multipart, XML, text or query."""
 
 from app.connectors.http.connector import HttpConnector
 

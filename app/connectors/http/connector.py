@@ -5,20 +5,25 @@ rules say: it joins them.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from time import monotonic
 from typing import Any, ClassVar
 
 from app.config.network import NetworkConfig
 from app.config.schema import LimitsConfig, ResponseConfig
 from app.connectors._endpoints import Endpoints
+from app.connectors._lifetime import notice
 from app.connectors._parsing import readable
 from app.connectors._response import ResponseRules
 from app.connectors._transport import Answer, Origin, head, session
 from app.connectors.base import Capability, Connector, mask
-from app.connectors.http.request import SHOWN_BYTES, RequestTemplate, check_request
+from app.connectors.http.cookies import Cookies
+from app.connectors.http.head import check_request
+from app.connectors.http.redirect import REDIRECTS, Walk
+from app.connectors.http.request import SHOWN_BYTES, RequestTemplate
 from app.connectors.http.settings import HttpSettings
 from app.errors import ConfigurationFault, DeliveryFault, TransientFault
-from app.model import Fault, Item, Outcome
+from app.model import Fault, Item, Outcome, Result
 
 # Gateways say these of a server behind them that they cannot reach (RFC 9110, 15.6.3 to 15.6.5).
 _FROM_BEFORE_IT = frozenset({502, 503, 504})
@@ -30,6 +35,16 @@ class HttpConnector(Connector[HttpSettings]):
 
     Settings: ClassVar[type[HttpSettings]] = HttpSettings
     capabilities = Capability.IDEMPOTENT | Capability.CHECK | Capability.RESPONSE | Capability.NETWORK
+    templated = (
+        "url",
+        "standby",
+        "standby.*",
+        "endpoints.*.url",
+        "query.*",
+        "headers.*",
+        "template",
+        "files.*.filename",
+    )
 
     def __init__(
         self,
@@ -43,8 +58,11 @@ class HttpConnector(Connector[HttpSettings]):
         super().__init__(name, settings, limits=limits, response=response, network=network)
         self._rules = ResponseRules(response)
         self._session = session(limits, network)
-        shared = [(RequestTemplate(settings, url), weight) for url, weight in settings.addresses()]
-        standby = [RequestTemplate(settings, url) for url in settings.standby]
+        self._cookies = Cookies() if settings.cookies else None
+        shared = [
+            (RequestTemplate(settings, url, cookies=self._cookies), weight) for url, weight in settings.addresses()
+        ]
+        standby = [RequestTemplate(settings, url, cookies=self._cookies) for url in settings.standby]
         self._requests = [*(request for request, _ in shared), *standby]
         self._first = self._requests[0]
         self._endpoints = (
@@ -62,7 +80,7 @@ class HttpConnector(Connector[HttpSettings]):
         Raises `TransientFault`, `ConfigurationFault` (certificate not accepted) and `DataFault` (a property that the
         body's kind cannot carry). A fault on the way carries the request in its transcript.
         """
-        content = self._first.encode(item.payload)
+        content = self._first.content(item)
         deadline = min(item.deadline, self._session.deadline())
         if self._endpoints is not None:
             return self._deliver_to_one(self._endpoints, item, content, deadline)
@@ -72,7 +90,8 @@ class HttpConnector(Connector[HttpSettings]):
         except DeliveryFault as fault:
             fault.transcript = {"request": self._first.shown(item, content)}
             raise
-        return self._outcome(answer, {"request": self._first.shown(item, content)})
+        told = {"request": self._first.shown(item, content)}
+        return self._outcome(answer, told, self._first, item, content, deadline=deadline)
 
     def _deliver_to_one(
         self, endpoints: Endpoints[RequestTemplate], item: Item, content: bytes, deadline: float
@@ -101,10 +120,40 @@ class HttpConnector(Connector[HttpSettings]):
                     lease.absent()
                 else:
                     lease.there()
-            return self._outcome(answer, _told(request.shown(item, content), tried))
+            told = _told(request.shown(item, content), tried)
+            return self._outcome(answer, told, request, item, content, deadline=deadline)
 
-    def _outcome(self, answer: Answer, transcript: dict[str, Any]) -> Outcome:
+    def _outcome(
+        self,
+        answer: Answer,
+        transcript: dict[str, Any],
+        request: RequestTemplate,
+        item: Item,
+        content: bytes,
+        *,
+        deadline: float,
+    ) -> Outcome:
+        if self._cookies is not None:
+            self._cookies.store(request.address(item), answer.headers.get("set-cookie"))
+        if self.settings.redirects and answer.status in REDIRECTS:
+            walk = Walk(session=self._session, request=request, item=item, content=content, cookies=self._cookies)
+            return self._followed(walk, answer, transcript, deadline)
+        return self._judged(answer, transcript)
+
+    def _followed(self, walk: Walk, answer: Answer, transcript: dict[str, Any], deadline: float) -> Outcome:
+        transcript["redirects"] = walk.trail
+        try:
+            answer = walk.follow(answer, most=self.settings.redirects, deadline=deadline)
+        except DeliveryFault as fault:
+            fault.transcript = transcript
+            raise
+        outcome = self._judged(answer, transcript)
+        return replace(outcome, ambiguous=True) if walk.handed_over and outcome.result is Result.ERROR else outcome
+
+    def _judged(self, answer: Answer, transcript: dict[str, Any]) -> Outcome:
         transcript |= {"response": _shown(answer), "ms": round(answer.ms, 2)}
+        if "deprecation" in answer.headers or "sunset" in answer.headers:
+            self.notice = transcript["notice"] = notice(answer.headers)
         return self._rules.interpret(answer.status, answer.headers, answer.body, transcript, truncated=answer.truncated)
 
     def check(self) -> None:

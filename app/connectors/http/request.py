@@ -3,99 +3,107 @@
 It may not know connections or answers.
 """
 
-from base64 import b64encode
 from collections.abc import Mapping
+from gzip import compress
 from typing import Any
-from urllib.parse import quote, urlsplit
 
 from app.connectors._transport import Origin, head
 from app.connectors.base import mask
-from app.connectors.http.body import CONTENT_TYPES, encoder
+from app.connectors.http.body import content_type, encoder
+from app.connectors.http.cookies import Cookies
+from app.connectors.http.filling import NOTHING
+from app.connectors.http.head import Headers, Target, secret_headers
 from app.connectors.http.settings import HttpSettings
 from app.model import Item
-from app.redaction import MASK, mask_secrets, mask_url
+from app.redaction import mask_secrets
 
 SHOWN_BYTES = 4096
 """Most of a body that a transcript keeps."""
-_BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
+BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
+"""Those that tell the length of a body even where there is none (RFC 9110, 8.6)."""
 
 
 class RequestTemplate:
     """A request to one address without its lead."""
 
-    def __init__(self, settings: HttpSettings, url: str) -> None:
+    def __init__(self, settings: HttpSettings, url: str, *, cookies: Cookies | None = None) -> None:
+        kind = content_type(settings)
+        target, fields = Target(url, settings), Headers(settings, kind)
         self.origin = Origin.of(url)
-        self.headers = _headers(settings)
-        self.encode = encoder(settings.body, xml_root=settings.xml_root)
-        self._in_query = settings.body == "query"
-        self._measured = settings.method in _BODY_METHODS or settings.body in CONTENT_TYPES
-        line, _, rest = head(settings.method, _with_key(url, settings), self.headers).partition(b"\r\n")
-        self._start = line.removesuffix(b" HTTP/1.1")
-        self._rest = b" HTTP/1.1\r\n" + rest.removesuffix(b"\r\n")
+        self._encode = encoder(settings)
+        self._compressed = settings.compress is not None
+        self._cookies = cookies
+        self.body_in_query = settings.body == "query"
+        self._measured = settings.method in BODY_METHODS or kind is not None
         self._key = f"{settings.idempotency_header}: ".encode() if settings.idempotency_header else None
-        self._method = settings.method
-        self._key_name = settings.idempotency_header
-        self.shown_url = mask_url(_with_key(url, settings, shown=True))
-        self._shown_headers = mask(self.headers, *_secret_headers(settings))
+        self.key_name = settings.idempotency_header
+        self.method = settings.method
+        self._target = target
+        self._headers = fields
+        self._secret = secret_headers(settings)
+        # What the rest of a head could hold is checked here, for all leads.
+        _, _, same = head(settings.method, target.origin, fields.fixed).partition(b"\r\n")
+        self._same = b" HTTP/1.1\r\n" + same.removesuffix(b"\r\n")
+        self._shown_same = mask(fields.fixed, *self._secret)
+        fixed = not (target.is_templated or fields.is_templated)
+        self._fixed = self._head(NOTHING) if fixed else None
+        self._shown = self._shown_head(NOTHING) if fixed else None
+        self.shown_url = self._shown[0] if self._shown else target.written
+
+    def content(self, item: Item) -> bytes:
+        """The payload encoded; raises `DataFault` naming the property that the body's kind cannot carry."""
+        return self._encode(item.payload, item.rendered or NOTHING)
 
     def message(self, item: Item, content: bytes) -> bytes:
-        """The whole request in bytes; `content` is the encoded payload."""
-        parts = [self._start]
-        if self._in_query and content:
-            parts += (b"&" if b"?" in self._start else b"?", content)
-        parts.append(self._rest)
+        """The whole request in bytes; `content` is what `content()` gave."""
+        start, rest = self._fixed or self._head(item.rendered or NOTHING)
+        parts = [start]
+        if self.body_in_query and content:
+            parts += (b"&" if b"?" in start else b"?", content)
+        parts.append(rest)
         if self._key is not None:
             parts += (self._key, item.key.encode("ascii"), b"\r\n")
-        if self._in_query:
+        if self._cookies is not None and (cookie := self._cookies.header(self.address(item))):
+            parts.append(f"Cookie: {cookie}\r\n".encode("latin-1"))
+        if self.body_in_query:
             content = b""
+        if self._compressed:
+            content = self.compressed(content)
         if self._measured:
             parts.append(b"Content-Length: %d\r\n" % len(content))
         parts += (b"\r\n", content)
         return b"".join(parts)
 
+    def compressed(self, content: bytes) -> bytes:
+        """The content as it travels."""
+        return compress(content, mtime=0) if self._compressed else content
+
+    def address(self, item: Item) -> str:
+        """The whole address for a lead; of properties in the query it knows nothing."""
+        return self._target.address(item.rendered or NOTHING)
+
+    def fields(self, item: Item) -> Mapping[str, str]:
+        """The headers for a lead, but for those of its key, length and cookies."""
+        return self._headers.fixed | self._headers.of_lead(item.rendered or NOTHING)
+
     def shown(self, item: Item, content: bytes) -> dict[str, Any]:
         """The request as a transcript keeps it: secrets masked, long bodies cut."""
         payload = mask_secrets(item.payload)
-        text = content if payload is item.payload else self.encode(payload)
+        text = content if payload is item.payload else self._encode(payload, item.rendered or NOTHING)
         body = text[:SHOWN_BYTES].decode(errors="replace")
-        headers = self._shown_headers if self._key_name is None else {**self._shown_headers, self._key_name: item.key}
-        url = self.shown_url
-        if self._in_query and body:
+        url, headers = self._shown or self._shown_head(item.rendered or NOTHING)
+        if self.key_name is not None:
+            headers = {**headers, self.key_name: item.key}
+        if self.body_in_query and body:
             url, body = f"{url}{'&' if '?' in url else '?'}{body}", ""
-        return {"method": self._method, "url": url, "headers": headers, "body": body}
+        return {"method": self.method, "url": url, "headers": headers, "body": body}
 
+    def _head(self, rendered: Mapping[str, str]) -> tuple[bytes, bytes]:
+        """The head for a lead, cut in two where the query ends."""
+        lines = "".join([f"{name}: {value}\r\n" for name, value in self._headers.of_lead(rendered).items()])
+        start = f"{self.method} {self._target.filled(rendered)}"
+        return start.encode("ascii"), self._same + lines.encode("latin-1")
 
-def _headers(settings: HttpSettings) -> dict[str, str]:
-    """Ours, those of the credentials, and the configured ones over both."""
-    found = {"User-Agent": "leadrelay", "Accept": "*/*", "Accept-Encoding": "gzip, deflate"}
-    if settings.body in CONTENT_TYPES:
-        found["Content-Type"] = CONTENT_TYPES[settings.body]
-    if settings.auth is not None:
-        if settings.auth.basic is not None:
-            pair = f"{settings.auth.basic.username}:{settings.auth.basic.password.get_secret_value()}"
-            found["Authorization"] = f"Basic {b64encode(pair.encode()).decode()}"
-        elif settings.auth.bearer is not None:
-            found["Authorization"] = f"Bearer {settings.auth.bearer.token.get_secret_value()}"
-        elif settings.auth.api_key is not None and settings.auth.api_key.place == "header":
-            found[settings.auth.api_key.name] = settings.auth.api_key.value.get_secret_value()
-    configured = {name.lower() for name in settings.headers}
-    return {name: value for name, value in found.items() if name.lower() not in configured} | settings.headers
-
-
-def _secret_headers(settings: HttpSettings) -> list[str]:
-    key = settings.auth.api_key if settings.auth else None
-    return [key.name] if key else []
-
-
-def _with_key(url: str, settings: HttpSettings, *, shown: bool = False) -> str:
-    """The address with the API key in its query where it belongs there, masked if it is to be shown."""
-    key = settings.auth.api_key if settings.auth else None
-    if key is None or key.place == "header":
-        return url
-    value = MASK if shown else quote(key.value.get_secret_value(), safe="")
-    return f"{url}{'&' if urlsplit(url).query else '?'}{quote(key.name, safe='')}={value}"
-
-
-def check_request(settings: HttpSettings) -> tuple[str, Mapping[str, str]] | None:
-    """Address and headers of the request that only asks whether we are let in; None if no address is configured."""
-    return None if settings.check_url is None else (_with_key(settings.check_url, settings), _headers(settings))
+    def _shown_head(self, rendered: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+        of_lead = mask(self._headers.of_lead(rendered), *self._secret)
+        return self._target.shown(rendered), self._shown_same | of_lead

@@ -4,64 +4,33 @@ What can be wrong with them is found here, when the configuration is applied. A 
 place of a value is let through: it is checked again once it is resolved.
 """
 
-import re
+import codecs
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-import requests
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationError,
-    model_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from app.config.base import SECRET_REFERENCE, Strict
+from app.config.base import SECRET_REFERENCE
 from app.connectors._endpoints import Spread
+from app.connectors.http.value import (
+    XML_NAME,
+    Address,
+    Charset,
+    FixedAddress,
+    HeaderName,
+    HeaderValue,
+    MediaType,
+    Namespace,
+    ParameterName,
+    Prefix,
+    Settings,
+    header_value,
+)
 
-BodyFormat = Literal["json", "form", "xml", "query", "none"]
+BodyFormat = Literal["json", "form", "multipart", "xml", "text", "query", "none"]
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
-
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
-_XML_NAME = r"^[A-Za-z_][\w.-]*(:[A-Za-z_][\w.-]*)?$"
-_OURS = frozenset({"host", "content-length", "transfer-encoding", "connection"})
-
-
-def _address(url: str) -> str:
-    if SECRET_REFERENCE.search(url):
-        return url
-    try:
-        prepared = requests.Request("GET", url).prepare()
-    except requests.RequestException:
-        raise ValueError("not an absolute http or https address") from None
-    if not (prepared.url or "").startswith(("http://", "https://")):
-        raise ValueError("not an absolute http or https address")
-    if "@" in url.partition("://")[2].partition("/")[0]:
-        raise ValueError("credentials do not belong in the address; use auth.basic")
-    return (prepared.url or "").partition("#")[0]
-
-
-def _header_name(name: str) -> str:
-    if not _TOKEN.fullmatch(name):
-        raise ValueError("not a header name (RFC 9110)")
-    if name.lower() in _OURS:
-        raise ValueError("this header is set for each request and cannot be configured")
-    return name
-
-
-def _header_value(value: str) -> str:
-    if not value.isprintable():
-        raise ValueError("a header value holds a line break or another control character")
-    try:
-        value.encode("latin-1")
-    except UnicodeEncodeError:
-        raise ValueError("a header value holds characters that headers cannot carry") from None
-    return value
 
 
 def _weight(weight: int) -> int:
@@ -74,18 +43,7 @@ def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-Address = Annotated[str, AfterValidator(_address)]
-HeaderName = Annotated[str, AfterValidator(_header_name)]
-HeaderValue = Annotated[str, AfterValidator(_header_value)]
-
-
-class _Settings(Strict):
-    """Values may be secrets: a complaint never repeats them."""
-
-    model_config = ConfigDict(hide_input_in_errors=True, validate_by_name=True, validate_by_alias=True)
-
-
-class BasicAuth(_Settings):
+class BasicAuth(Settings):
     """User and password (RFC 7617)."""
 
     username: str = Field(examples=["leads"])
@@ -100,14 +58,14 @@ class BasicAuth(_Settings):
         return self
 
 
-class BearerAuth(_Settings):
+class BearerAuth(Settings):
     """A token (RFC 6750)."""
 
     token: SecretStr = Field(examples=["${env:BUYER_TOKEN}"])
     """The token."""
 
 
-class ApiKeyAuth(_Settings):
+class ApiKeyAuth(Settings):
     """A key in a header or in the query."""
 
     name: HeaderName = Field(examples=["X-API-Key"])
@@ -118,7 +76,7 @@ class ApiKeyAuth(_Settings):
     """Where it goes."""
 
 
-class Auth(_Settings):
+class Auth(Settings):
     """How we show who we are: exactly one of the three."""
 
     basic: BasicAuth | None = None
@@ -134,7 +92,7 @@ class Auth(_Settings):
             raise ValueError("give exactly one of basic, bearer and api_key")
         for secret in self._secrets():
             try:
-                _header_value(secret)
+                header_value(secret)
             except ValueError:
                 raise ValueError("the credentials hold characters that headers cannot carry") from None
         return self
@@ -144,7 +102,7 @@ class Auth(_Settings):
         return [secret.get_secret_value() for secret in found if secret is not None]
 
 
-class Endpoint(_Settings):
+class Endpoint(Settings):
     """One of several addresses that take the same leads."""
 
     url: Address = Field(examples=["https://eu.buyer.example.com/leads"])
@@ -155,13 +113,24 @@ class Endpoint(_Settings):
     """Its share of the leads beside the others' weights."""
 
 
-class HttpSettings(_Settings):
+class FilePart(Settings):
+    """How a property travels as a file of a multipart body."""
+
+    filename: str = Field(min_length=1, examples=["{{ lead.last_name }}.pdf"])
+    """Name of the file; may hold `{{ }}`."""
+    content_type: MediaType = Field("application/octet-stream", examples=["application/pdf"])
+    """Its media type."""
+    encoding: Literal["base64", "text"] = Field("base64", examples=["text"])
+    """What the property holds: the file's bytes in base64, or text, sent as UTF-8."""
+
+
+class HttpSettings(Settings):
     """Where a lead is sent, in which form, and with which credentials."""
 
     model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["url"]}, {"required": ["endpoints"]}]})
 
     url: Address | None = Field(None, examples=["https://buyer.example.com/leads"])
-    """Address, http or https, with a query if need be. Redirects are not followed. This or `endpoints` is required."""
+    """Address, http or https, with a query if need be; `{{ }}` after the host. This or `endpoints` is required."""
     endpoints: list[Endpoint] | None = Field(None, examples=[[{"url": "https://eu.buyer.example.com/leads"}]])
     """Several addresses that share the leads, in place of `url`."""
     spread: Spread = Field("weighted", examples=["least_in_flight"])
@@ -173,16 +142,43 @@ class HttpSettings(_Settings):
     method: Method = Field("POST", examples=["PUT"])
     """HTTP method."""
     body: BodyFormat = Field("json", examples=["form"])
-    """How the mapped properties travel: `json`, `form`, `xml`, in the `query`, or `none` at all."""
-    xml_root: str = Field("lead", pattern=_XML_NAME, examples=["adf"])
+    """How the mapped properties travel: `json`, `form`, `multipart`, `xml`, in the `query`, or `none` at all; `text` is a
+    body of `template` alone."""
+    json_array: bool = Field(False, examples=[True])
+    """Send a JSON body as an array of one object; properties `0.email`, `1.email` make several."""
+    xml_root: str = Field("lead", pattern=XML_NAME, examples=["adf"])
     """Name of the root element of an XML body."""
+    xml_namespaces: dict[Prefix, Namespace] = Field({}, examples=[{"a": "urn:acme:leads:2"}])
+    """Prefix -> namespace, declared on the root element; the prefix "" is the default namespace."""
+    xml_declaration: bool = Field(True, examples=[False])
+    """Whether an XML body begins with `<?xml … ?>`."""
+    template: str | None = Field(None, examples=["{{ lead.email }};{{ lead.last_name }}"])
+    """The body, if `body` is `text`; values go in as they are, so `escape` or `json` them where the format asks for it."""
+    content_type: MediaType = Field("text/plain", examples=["text/csv"])
+    """Media type of a `text` body."""
+    wrap: str | None = Field(None, min_length=1, examples=["lead_xml"])
+    """Send the JSON, XML or text body as the form field of this name."""
+    files: dict[str, FilePart] = Field({}, examples=[{"resume": {"filename": "resume.pdf"}}])
+    """Properties of a multipart body that travel as files."""
+    charset: Charset = Field("utf-8", examples=["iso-8859-1"])
+    """Character set of a form, XML or text body."""
+    ascii: bool = Field(False, examples=[True])
+    """Transliterate values in the body to ASCII: `Zoë Müller` becomes `Zoe Muller`."""
+    compress: Literal["gzip"] | None = Field(None, examples=["gzip"])
+    """Compress the body."""
+    query: dict[ParameterName, str] = Field({}, examples=[{"campaign": "{{ lead.campaign | downcase }}"}])
+    """Query parameters beside the body; may hold `{{ }}`. One whose templates render to nothing is left out."""
     headers: dict[HeaderName, HeaderValue] = Field({}, examples=[{"X-Campaign": "spring"}])
-    """Further headers."""
+    """Further headers; may hold `{{ }}`. One whose templates render to nothing is left out."""
     auth: Auth | None = Field(None, examples=[{"bearer": {"token": "${env:BUYER_TOKEN}"}}])
     """Credentials; none if not set."""
+    redirects: int = Field(0, ge=0, le=10, examples=[3])
+    """Most redirects that are followed for one lead; by default each is a configuration error."""
+    cookies: bool = Field(False, examples=[True])
+    """Send back the cookies that the destination sets, to the host that set them; each worker process keeps its own."""
     idempotency_header: HeaderName | None = Field("Idempotency-Key", examples=["X-Request-Id"])
     """Header that carries the delivery's id, the same on every retry; null to send none."""
-    check_url: Address | None = Field(None, examples=["https://buyer.example.com/status"])
+    check_url: FixedAddress | None = Field(None, examples=["https://buyer.example.com/status"])
     """Address that `check` asks, with the same credentials; if not set, it only connects to `url`."""
     check_method: Literal["GET", "HEAD", "OPTIONS"] = Field("GET", examples=["HEAD"])
     """Method that `check` uses."""
@@ -218,15 +214,41 @@ class HttpSettings(_Settings):
     def _fits_together(self) -> "HttpSettings":
         if self.method == "GET" and self.body not in {"query", "none"}:
             raise ValueError("a GET carries no body: set body to query or none")
+        for complaint in self._body_complaints():
+            raise ValueError(complaint)
         names = [name.lower() for name in self.headers]
         if len(set(names)) < len(names):
             raise ValueError("headers: a name stands there twice")
+        if self.cookies and "cookie" in names:
+            raise ValueError("both cookies and headers set Cookie")
         if self.auth is not None:
             key = self.auth.api_key
             used = key.name.lower() if key and key.place == "header" else None if key else "authorization"
             if used in names:
                 raise ValueError(f"both auth and headers set {used}")
         return self
+
+    def _body_complaints(self) -> Iterator[str]:
+        """Settings of bodies that the kind of body knows nothing of would silently do nothing."""
+        known: dict[str, tuple[bool, set[str]]] = {
+            "json_array": (self.json_array, {"json"}),
+            "xml_namespaces": (bool(self.xml_namespaces), {"xml"}),
+            "xml_declaration": (not self.xml_declaration, {"xml"}),
+            "template": (self.template is not None, {"text"}),
+            "wrap": (self.wrap is not None, {"json", "xml", "text"}),
+            "files": (bool(self.files), {"multipart"}),
+            "charset": (codecs.lookup(self.charset).name != "utf-8", {"form", "query", "xml", "text"}),
+            "compress": (self.compress is not None, {"json", "form", "multipart", "xml", "text"}),
+        }
+        for name, (used, bodies) in known.items():
+            if used and self.body not in bodies:
+                yield f"{name} is for body: {', '.join(sorted(bodies))}; this one is {self.body}"
+        if self.body == "text" and not self.template:
+            yield "body: text needs a template"
+        if self.template is not None and SECRET_REFERENCE.search(self.template):
+            yield "template: a secret would stand in every transcript; put it in a header, the query or auth"
+        if self.body in {"form", "query"} and b"a&=%".decode(self.charset, "replace") != "a&=%":
+            yield f"charset: a form cannot be written in {self.charset}"
 
 
 def _sameness(address: str) -> Any:

@@ -1,0 +1,117 @@
+"""Redirects followed, for destinations that ask for it: to where, with what, and how far.
+
+The rules are RFC 9110's (15.4) and the Fetch standard's. It may not know what an answer means beyond its status.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import quote, urljoin
+
+from app.connectors._transport import Answer, Origin, Session, head
+from app.connectors.http.cookies import Cookies
+from app.connectors.http.request import BODY_METHODS, RequestTemplate
+from app.errors import ConfigurationFault, DataFault, DeliveryFault
+from app.model import Item
+from app.redaction import mask_secrets, mask_url
+
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_OF_BODIES = frozenset({"content-type", "content-encoding"})
+_FOR_ANYONE = frozenset({"user-agent", "accept", "accept-encoding", *_OF_BODIES})
+_WEB_PORTS = frozenset({80, 443})
+
+
+@dataclass(slots=True, kw_only=True)
+class Walk:
+    """One lead's way from its address to where the redirects lead.
+
+    `handed_over`: an answer on the way (301, 302, 303) said that what was sent has been dealt with and its result is to be
+    fetched elsewhere; whatever fails from then on, the destination may have the lead. `trail` is for the transcript.
+    """
+
+    session: Session
+    request: RequestTemplate
+    item: Item
+    content: bytes
+    cookies: Cookies | None = None
+    handed_over: bool = False
+    trail: list[str] = field(default_factory=list)
+
+    def follow(self, answer: Answer, *, most: int, deadline: float) -> Answer:
+        """The answer at the end of the way, a redirect only where it does not say to where.
+
+        Raises `ConfigurationFault` for more than `most` redirects, a circle, https to http, no web address, or a body with
+        secrets for another host; and whatever sending raises. All are ambiguous if the lead was handed over.
+        """
+        url, method, home = self.request.address(self.item), self.request.method, True
+        seen = {(method, url)}
+        try:
+            while answer.status in REDIRECTS and (location := answer.headers.get("location")):
+                target = _target(url, location)
+                if _becomes_get(answer.status, method):
+                    method, self.handed_over = "GET", True
+                if len(self.trail) == most:
+                    circle = " in a circle" if (method, target) in seen else f" more than {most} times"
+                    raise ConfigurationFault(f"HTTP {answer.status}: redirected{circle}; correct the address")
+                seen.add((method, target))
+                home = home and _same_host(self.request.origin, Origin.of(target))
+                self.trail.append(f"{answer.status} {mask_url(target)}")
+                url = target
+                answer = self._ask(method, url, deadline, home=home)
+        except DeliveryFault as fault:
+            fault.ambiguous = fault.ambiguous or self.handed_over
+            raise
+        return answer
+
+    def _ask(self, method: str, url: str, deadline: float, *, home: bool) -> Answer:
+        content = b"" if self.handed_over or self.request.body_in_query else self.request.compressed(self.content)
+        if content and not home and mask_secrets(self.item.payload) is not self.item.payload:
+            raise ConfigurationFault("redirected to another host, and the body holds a secret; correct the address")
+        headers = dict(self._headers(home=home, bodiless=not content))
+        cookie = self.cookies.header(url) if self.cookies is not None else None
+        if cookie is not None:
+            headers["Cookie"] = cookie
+        if content or method in BODY_METHODS:
+            headers["Content-Length"] = str(len(content))
+        try:
+            message = head(method, url, headers) + content
+        except DataFault:
+            raise ConfigurationFault("redirected to what is no web address; correct the address") from None
+        answer = self.session.send_message(Origin.of(url), message, deadline=deadline, keep=False)
+        if self.cookies is not None:
+            self.cookies.store(url, answer.headers.get("set-cookie"))
+        return answer
+
+    def _headers(self, *, home: bool, bodiless: bool) -> Mapping[str, str]:
+        """To another host goes nothing that was meant for this one."""
+        found = {
+            name: value
+            for name, value in self.request.fields(self.item).items()
+            if (home or name.lower() in _FOR_ANYONE) and not (bodiless and name.lower() in _OF_BODIES)
+        }
+        if self.request.key_name is not None:
+            found[self.request.key_name] = self.item.key
+        return found
+
+
+def _becomes_get(status: int, method: str) -> bool:
+    return status == 303 or (status in {301, 302} and method == "POST")  # noqa: PLR2004  # RFC 9110, 15.4.2 to 15.4.4
+
+
+def _target(url: str, location: str) -> str:
+    """Where a Location points from `url`; raises `ConfigurationFault`."""
+    problem = "redirected to what is no web address; correct the address"
+    try:
+        # It came as Latin-1, whatever it is (RFC 9110, 5.5).
+        target = urljoin(url, quote(location.encode("latin-1"), safe="!#$%&'()*+,/:;=?@[]~")).partition("#")[0]
+        origin = Origin.of(target)
+    except (ValueError, ConfigurationFault):
+        raise ConfigurationFault(problem) from None
+    if "@" in target.partition("://")[2].partition("/")[0]:
+        raise ConfigurationFault(problem)
+    if url.startswith("https:") and origin.scheme != "https":
+        raise ConfigurationFault(f"redirected from https to http at {origin.host}; correct the address")
+    return target
+
+
+def _same_host(one: Origin, other: Origin) -> bool:
+    return one.host == other.host and (one.port == other.port or {one.port, other.port} <= _WEB_PORTS)

@@ -1,0 +1,81 @@
+"""The HTTP connector as a worker uses it: values of the lead in the request, a destination that tells of its end."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from app import delivery, operations
+from app.catalog import Catalog
+from app.config.schema import DestinationConfig, Document, SourceConfig
+from app.delivery import Deliverer
+from app.ledger import Database, acceptance, query
+from app.telemetry import Event
+from tests.connectors import fault_server
+from tests.connectors.fault_server import LOCAL, FaultServer, answer
+from tests.ledger.conftest import new_lead, queued
+
+
+@pytest.fixture
+def server() -> Iterator[FaultServer]:
+    with fault_server.running(answer(200, deprecation="@1769817600")) as running:
+        yield running
+
+
+def deliver(database: Database, groups: int, **settings: Any) -> list[query.DeliveryView]:
+    config = DestinationConfig(name="a", type="http", mapping={"n": 1}, settings=settings, network=LOCAL)
+    operations.apply(database, Document(sources=[SourceConfig(name="web")], destinations=[config]), actor="test")
+    catalog = Catalog(database)
+    catalog.refresh()
+    deliverer = Deliverer(database, catalog, lease_seconds=32.5, environ={})
+    for _ in range(groups):
+        acceptance.accept(database, [new_lead(), new_lead()])
+        deliverer.deliver("a", queued(database, "a", 2))
+    deliverer.close()
+    return list(query.deliveries(database))
+
+
+def test_request_holds_values_of_its_own_lead(database: Database, server: FaultServer) -> None:
+    views = deliver(
+        database,
+        1,
+        url=f"{server.url}/{{{{ delivery.id }}}}?lead={{{{ delivery.lead_id }}}}",
+        headers={"X-Mail": "{{ lead.email | upcase }}", "X-Try": "{{ delivery.attempt }}"},
+    )
+    assert sorted(request.target for request in server.received) == sorted(
+        f"/{view.id}?lead={view.lead_id}" for view in views
+    )
+    assert all(request.headers["x-mail"].endswith("@EXAMPLE.COM") for request in server.received)
+    assert {request.headers["x-try"] for request in server.received} == {"1"}
+
+
+def test_lead_that_would_break_a_header_is_dead_and_the_others_are_delivered(
+    database: Database, server: FaultServer
+) -> None:
+    header = "{% if lead.email %}{{ delivery.destination | append: source.name }}{% endif %}{{ lead.break }}"
+    settings = {"url": server.url, "headers": {"X-A": header}}
+    config = DestinationConfig(name="a", type="http", settings=settings, network=LOCAL)
+    operations.apply(database, Document(sources=[SourceConfig(name="web")], destinations=[config]), actor="test")
+    catalog = Catalog(database)
+    catalog.refresh()
+    good, bad = new_lead(), replace(new_lead(), fields={"break": "x\r\nX-Evil: 1"})
+    acceptance.accept(database, [good, bad])
+    deliverer = Deliverer(database, catalog, lease_seconds=32.5, environ={})
+    deliverer.deliver("a", queued(database, "a", 2))
+    deliverer.close()
+    views = {view.state: view for view in query.deliveries(database)}
+    assert views.keys() == {"delivered", "dead"}
+    assert views["dead"].fault == "data"
+    assert (views["dead"].reason or "").startswith("header X-A: ")
+    assert len(server.received) == 1
+
+
+def test_end_of_an_interface_is_logged_once_a_day(
+    database: Database, server: FaultServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[Event, dict[str, object]]] = []
+    monkeypatch.setattr(delivery, "emit", lambda event, **fields: told.append((event, fields)))
+    deliver(database, 3, url=server.url)
+    notices = [fields for event, fields in told if event is Event.DEPRECATED]
+    assert [(fields["destination"], fields["detail"]) for fields in notices] == [("a", "deprecated since 2026-01-31")]
