@@ -118,7 +118,7 @@ class Deliverer:
             sent = [Sent(answer=TypeError("not one answer for each item"))] * len(items)
         if connector.notice is not None:
             self._announce_notice(step, connector)
-        return [_judged(step, connector, one) for one in sent]
+        return [judged(step, connector, one) for one in sent]
 
     def _announce_notice(self, step: Step, connector: Connector[Any]) -> None:
         """Once a day."""
@@ -210,20 +210,31 @@ def _render(compiled: Compiled, step: Step, claim: Claim, deadline: float) -> It
         received_at=lead.received_at,
         source=lead.source,
         description=source.config.description if source else "",
-        delivery={"id": key, "lead_id": str(lead.id), "destination": step.config.name, "attempt": attempt},
+        delivery={
+            "id": key,
+            "lead_id": str(lead.id),
+            "destination": step.config.name,
+            "attempt": attempt,
+            "test": lead.test,
+        },
         steps=claim.steps,
     )
     try:
         if step.asked_late and step.condition is not None and not step.condition.matches(seen):
             return Outcome(result=Result.SKIPPED, reason=NOT_MET)
-        rendered = step.templates.render(seen) if step.templates is not None else None
-        payload = step.mapping.render(seen)
-        return Item(payload=payload, key=key, attempt=attempt, deadline=deadline, rendered=rendered)
+        return item_for(step, seen, key=key, attempt=attempt, deadline=deadline, test=lead.test)
     except DataFault as fault:
         return fault
     except Exception as error:  # noqa: BLE001  # one lead's trouble must not keep its group from being recorded
         report(Event.CONNECTOR_DEFECT, error, destination=step.config.name)
         return DataFault(f"a defect of the mapping: {type(error).__name__}")
+
+
+def item_for(step: Step, seen: Mapping[str, Any], *, key: str, attempt: int, deadline: float, test: bool) -> Item:
+    """A lead as the destination's connector gets it; raises `DataFault`."""
+    rendered = step.templates.render(seen) if step.templates is not None else None
+    payload = step.mapping.render(seen)
+    return Item(payload=payload, key=key, attempt=attempt, deadline=deadline, rendered=rendered, test=test)
 
 
 def _unmade(step: Step, error: Exception) -> ConfigurationFault:
@@ -233,7 +244,7 @@ def _unmade(step: Step, error: Exception) -> ConfigurationFault:
     return ConfigurationFault(f"a connector of type {step.config.type} cannot be made: {type(error).__name__}")
 
 
-def _judged(step: Step, connector: Connector[Any], sent: Sent) -> Sent:
+def judged(step: Step, connector: Connector[Any], sent: Sent) -> Sent:
     """Driver exceptions become faults by the connector's table; anything else is a defect of the connector."""
     answer = sent.answer
     if isinstance(answer, Outcome | Unbegun | DeliveryFault):
@@ -249,7 +260,7 @@ def _judged(step: Step, connector: Connector[Any], sent: Sent) -> Sent:
 
 
 def _attempt(step: Step, claim: Claim, sent: Sent, begun: datetime) -> Attempt:
-    outcome = _outcome(sent.answer)
+    outcome = outcome_of(sent.answer)
     return Attempt(
         delivery_id=claim.delivery_id,
         token=claim.token,
@@ -274,7 +285,8 @@ def _bare(outcome: Outcome) -> Outcome:
     )
 
 
-def _outcome(answer: Outcome | Exception | Unbegun) -> Outcome:
+def outcome_of(answer: Outcome | Exception | Unbegun) -> Outcome:
+    """A judged answer as an outcome."""
     if isinstance(answer, Outcome):
         return answer
     assert isinstance(answer, DeliveryFault)

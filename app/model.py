@@ -126,7 +126,7 @@ class Item:
 
     `key` is the idempotency key: the delivery's id, the same on every retry. `attempt` counts from 1. `deadline` is a
     `time.monotonic()` instant by which the send must have ended. `rendered` holds the texts of the templates in the
-    settings by their source; None where there are none.
+    settings by their source; None where there are none. `test` is that of its lead.
     """
 
     payload: Mapping[str, Any]
@@ -134,6 +134,7 @@ class Item:
     attempt: int
     deadline: float
     rendered: Mapping[str, str] | None = None
+    test: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from app.api import bulk, documentation, health, operating, reading, submission
+from app.api import bulk, documentation, health, operating, reading, submission, trial
 from app.api.problem import MEDIA_TYPE, Kind, Problem, invalid, problem_of
 from app.api.service import Service, stop
 from app.api.wire import Answering, encode
@@ -52,7 +52,7 @@ class Application:
             Route("/v1/leads", self._door, methods=["POST"]),
             Route("/v1/leads/bulk", Answering(bulk.BulkDoor(self._app), bulk.ROUTE), methods=["POST"]),
         ]
-        for part in (reading, operating, health):
+        for part in (reading, operating, trial, health):
             self._app.include_router(part.router)
         documentation.add(self._app)
         self._framework = Answering(self._app)

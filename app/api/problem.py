@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any
 
-from app.errors import Complaint, Conflict, InvalidInput, LeadrelayError, NotFound, Unavailable
+from app.errors import Complaint, Conflict, DeliveryFault, InvalidInput, LeadrelayError, NotFound, Unavailable
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 2
@@ -28,6 +28,7 @@ class Kind(Enum):
     INVALID_PARAMETER = ("invalid-parameter", 422, "A parameter is not valid")
     INVALID_LEAD = ("invalid-lead", 422, "The lead cannot be taken")
     KEY_REUSED = ("key-reused", 422, "The idempotency key stands for another body")
+    DESTINATION_FAULT = ("destination-fault", 502, "The destination gave no usable answer")
     DEFECT = ("defect", 500, "leadrelay failed")
     UNAVAILABLE = ("unavailable", 503, "Out of service for the moment")
 
@@ -81,6 +82,8 @@ def problem_of(error: Exception) -> Problem:
             return invalid(Kind.INVALID_LEAD, error.complaints)
         case Unavailable():
             return Problem(Kind.UNAVAILABLE, str(error), headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
+        case DeliveryFault():
+            return Problem(Kind.DESTINATION_FAULT, error.reason)
         case NotFound() | Conflict():
             return Problem(Kind.NOT_FOUND if isinstance(error, NotFound) else Kind.CONFLICT, str(error))
         case _:

@@ -12,6 +12,7 @@ from app.api.access import Access
 from app.api.errand import Errands
 from app.api.grouping import Grouping
 from app.api.metrics import Metrics
+from app.api.reach import Reach
 from app.api.waiting import Waiting
 from app.catalog import Catalog
 from app.errors import InvalidConfig, Unavailable
@@ -37,6 +38,7 @@ class Service:
     errands: Errands
     access: Access
     waiting: Waiting
+    reach: Reach
     metrics: Metrics
 
     @classmethod
@@ -58,6 +60,7 @@ class Service:
             errands=errands,
             access=Access(database, errands),
             waiting=Waiting(database, errands),
+            reach=Reach(),
             metrics=Metrics(database, catalog),
         )
 

@@ -30,7 +30,8 @@ class Entry:
     help: str
 
 
-STACK, LEADS, OPERATION, CONFIGURATION, PARTS = "Stack", "Leads", "Operation", "Configuration", "Parts, for production"
+STACK, LEADS, OPERATION, PARTS = "Stack", "Leads", "Operation", "Parts, for production"
+CONFIGURATION, TRIAL = "Configuration", "Try a destination"
 
 COMMANDS = {
     "up": Entry(place="stack:up", panel=STACK, help="Start the whole stack on this machine; Ctrl-C stops it."),
@@ -56,8 +57,12 @@ COMMANDS = {
         place="config:commands", panel=CONFIGURATION, help="Check, compare, apply and roll back the configuration."
     ),
     "preview": Entry(
-        place="preview:preview", panel=CONFIGURATION, help="Show what a destination would be sent for a lead."
+        place="trial:preview", panel=TRIAL, help="Show what a destination would be sent for a lead; sends nothing."
     ),
+    "interpret": Entry(place="trial:interpret", panel=TRIAL, help="Tell what a destination's answer would mean."),
+    "test": Entry(place="trial:try_out", panel=TRIAL, help="Send a lead for real, once, marked as a test."),
+    "check": Entry(place="trial:check", panel=TRIAL, help="Reach a destination and log in, changing nothing."),
+    "describe": Entry(place="trial:describe", panel=TRIAL, help="Show what fields the other side has."),
     "key": Entry(place="key:commands", panel=CONFIGURATION, help="Make, list and revoke keys of the HTTP API."),
     "api": Entry(place="part:api", panel=PARTS, help="Run the HTTP API."),
     "worker": Entry(place="part:worker", panel=PARTS, help="Run one worker process."),

@@ -80,6 +80,12 @@ def load_folder(folder: Path) -> Loaded:
     return loaded
 
 
+def load_destination(path: Path) -> Loaded:
+    """One destination's file, wherever it lies; a name in it may differ from the file's. Raises `InvalidConfig`."""
+    config, origin = _load_file(path, DestinationConfig, any_name=True)
+    return Loaded(document=Document(destinations=[config]), origins={("destination", config.name): origin})
+
+
 def load_document(data: Any) -> Loaded:
     """Check a configuration that is data already (`{"sources": [...], "destinations": [...]}`); raises `InvalidConfig`."""
     try:
@@ -116,7 +122,7 @@ def _load_kind(
     return list(found.values())
 
 
-def _load_file(path: Path, model: type[M]) -> tuple[M, Origin]:
+def _load_file(path: Path, model: type[M], *, any_name: bool = False) -> tuple[M, Origin]:
     file = str(path)
     try:
         parsed = parse(path.read_bytes(), file)
@@ -126,7 +132,7 @@ def _load_file(path: Path, model: type[M]) -> tuple[M, Origin]:
     if not isinstance(parsed.value, dict):
         raise InvalidConfig([Complaint(field="file", detail="must be a mapping of settings", file=file, line=1)])
     data = embed({"name": path.stem, **parsed.value}, path, line=origin.line("response.schema"))
-    if data["name"] != path.stem:
+    if data["name"] != path.stem and not any_name:
         remedy = f"rename the file to {data['name']}{path.suffix}, or leave the name out"
         line = origin.line("name")
         raise InvalidConfig(

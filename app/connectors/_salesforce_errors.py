@@ -70,7 +70,7 @@ _SIGN_ON_PASSES = frozenset({"server_error", "temporarily_unavailable", "unknown
 
 
 def refusal(
-    response: requests.Response, external_id_field: str, transcript: Mapping[str, Any]
+    response: requests.Response, external_id_field: str, transcript: Mapping[str, Any] | None
 ) -> Outcome | DeliveryFault:
     """A negative answer: an outcome for a business rejection, else the fault to raise."""
     code, message, error = _first(response)

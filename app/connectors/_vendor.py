@@ -6,18 +6,21 @@ Transcripts of a `requests` exchange, values as those APIs take them, and faults
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 import requests
 from pydantic import SecretStr
+from requests.structures import CaseInsensitiveDict
+from requests.utils import get_encoding_from_headers
 
 from app.config.base import SECRET_REFERENCE
 from app.connectors.base import mask
 from app.errors import ConfigurationFault, DataFault, DeliveryFault, PermanentFault, TransientFault
 from app.model import Fault
-from app.redaction import mask_url, scrub
+from app.redaction import mask_secrets, mask_url, scrub
 
 TRANSCRIPT_CHARS = 4000
 REASON_CHARS = 200
@@ -57,6 +60,16 @@ def fault(
     return _FAULTS[kind](reason, transcript=transcript, retry_after=retry_after)
 
 
+def answer(status: int, headers: Mapping[str, str], body: bytes) -> requests.Response:
+    """An answer that somebody wrote down, as the vendor's would come."""
+    response = requests.Response()
+    response.status_code = status
+    response.headers = CaseInsensitiveDict(headers)
+    response.encoding = get_encoding_from_headers(response.headers)
+    response.raw = BytesIO(body)
+    return response
+
+
 def is_success(response: requests.Response) -> bool:
     """Whether the status is a 2xx."""
     return 200 <= response.status_code < 300  # noqa: PLR2004  # RFC 9110, 15.3
@@ -77,6 +90,11 @@ def write_json(payload: Any) -> str:
         return _json.encode(payload).decode()
     except (TypeError, ValueError, RecursionError):  # UnicodeEncodeError is a ValueError
         raise DataFault("a mapped value cannot be written as JSON") from None
+
+
+def masked(body: str) -> str:
+    """A JSON body without what stands under secret names."""
+    return write_json(mask_secrets(msgspec.json.decode(body)))
 
 
 def retry_after(response: requests.Response) -> float | None:

@@ -21,9 +21,12 @@ from app.config.network import NetworkConfig
 from app.config.schema import LimitsConfig, ResponseConfig
 from app.errors import DeliveryFault
 from app.model import Fault, Item, Outcome
-from app.redaction import MASK, is_secret
+from app.redaction import MASK, is_secret, mask_secrets
 
 S = TypeVar("S", bound=BaseModel)
+
+TEST_HEADER = "X-Leadrelay-Test"
+"""Marks what is sent for a test lead, with the value `true`: over HTTP and in messages."""
 
 
 class Capability(Flag):
@@ -42,6 +45,8 @@ class Capability(Flag):
     """Takes `response` rules."""
     NETWORK = auto()
     """Speaks HTTP through `_transport`: takes `network` settings."""
+    HTTP = auto()
+    """A lead is one HTTP request: `request` tells its parts, `interpret` reads an answer to it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +137,17 @@ class Connector(Generic[S]):
         """The destination's own fields."""
         raise NotImplementedError
 
+    def request(self, item: Item, *, reveal: bool) -> Mapping[str, Any]:
+        """What `deliver` would send, without sending it; secrets are masked unless `reveal`. Raises as `deliver` does.
+
+        `method`, `url`, `headers` and `body` for a type that speaks HTTP, the mapped `payload` where nothing else is said.
+        """
+        return {"payload": item.payload if reveal else mask_secrets(item.payload)}
+
+    def interpret(self, status: int, headers: Mapping[str, str], body: bytes) -> Outcome:
+        """What an answer would mean (HTTP); `headers` has lower-cased names. Raises as `deliver` does."""
+        raise NotImplementedError
+
     @classmethod
     def check_response(cls, response: ResponseConfig) -> None:
         """Compile response rules without a connection; raises `InvalidTemplate` naming the rule (RESPONSE)."""
@@ -189,4 +205,4 @@ def mask(headers: Mapping[str, Any], *secret: str) -> dict[str, str]:
     return {name: MASK if is_secret(name) or name.lower() in hidden else str(value) for name, value in headers.items()}
 
 
-__all__ = ["Capability", "Connector", "DeliveryFault", "Property", "Sent", "Unbegun", "mask"]
+__all__ = ["TEST_HEADER", "Capability", "Connector", "DeliveryFault", "Property", "Sent", "Unbegun", "mask"]

@@ -21,7 +21,7 @@ from app.connectors import _vendor
 from app.connectors._hubspot_errors import read_error, refusal
 from app.connectors._transport import Session, session
 from app.connectors._vendor import Call
-from app.connectors.base import Capability, Connector, Property
+from app.connectors.base import Capability, Connector, Property, mask
 from app.errors import ConfigurationFault, DataFault, DeliveryFault, TransientFault
 from app.model import Fault, Item, Outcome, Result
 
@@ -56,15 +56,19 @@ class _Client(Client):  # type: ignore[misc]  # the library has no types
 
     def api_request(self, options: dict[str, Any]) -> requests.Response:
         """Send a request with the account's credentials; raises what the session raises."""
-        request = Request(self.config, options)
+        request = self.build(options)
         return self._session.request(request.get_method(), request.get_url(), **request.get_options_for_sending())
+
+    def build(self, options: dict[str, Any]) -> Any:
+        """A request as the vendor's client builds it, with the account's credentials."""
+        return Request(self.config, options)
 
 
 class HubSpotConnector(Connector[HubSpotSettings]):
     """One account; all threads share its connections."""
 
     Settings: ClassVar[type[HubSpotSettings]] = HubSpotSettings
-    capabilities = Capability.IDEMPOTENT | Capability.CHECK | Capability.DESCRIBE | Capability.NETWORK
+    capabilities = Capability.IDEMPOTENT | Capability.CHECK | Capability.DESCRIBE | Capability.NETWORK | Capability.HTTP
     # What the session cannot send is told apart there; requests itself refuses odd addresses and headers.
     faults: ClassVar[Mapping[type[Exception], Fault]] = {requests.RequestException: Fault.CONFIGURATION}
 
@@ -83,31 +87,27 @@ class HubSpotConnector(Connector[HubSpotSettings]):
 
     def deliver(self, item: Item) -> Outcome:
         """Upsert one record; `reference` is its id, captured `created` tells new from updated."""
-        path = f"/crm/objects/{self.settings.api_version}/{self.settings.object}/batch/upsert"
-        body = _vendor.write_json({"inputs": [self._input(item)]})
-        call = Call(method="POST", url=f"{self.settings.base_url}{path}", body=body)
+        options = self._upsert(item)
+        call = Call(method="POST", url=f"{self.settings.base_url}{options['path']}", body=options["body"].decode())
         try:
             with self._session.until(min(item.deadline, self._session.deadline())):
-                response = self._client.api_request({"method": "POST", "path": path, "body": body.encode()})
+                response = self._client.api_request(options)
         except DeliveryFault as fault:
             fault.transcript = call.transcript()
             raise
-        transcript = call.transcript(response)
-        if not _vendor.is_success(response):
-            return _turned_down(response, read_error(response), transcript)
-        answer = _vendor.read_json(response, transcript=transcript)
-        if not isinstance(answer, dict):
-            answer = {}
-        if errors := answer.get("errors"):  # 207: HubSpot took the request but not this record
-            return _turned_down(response, errors[0], transcript)
-        if not (results := answer.get("results")):
-            raise TransientFault("the answer names no record", ambiguous=True, transcript=transcript)
-        return Outcome(
-            result=Result.SUCCESS,
-            reference=str(results[0]["id"]),
-            captured={"created": results[0].get("new") is True},
-            transcript=transcript,
-        )
+        return _outcome(response, call.transcript(response))
+
+    def request(self, item: Item, *, reveal: bool) -> Mapping[str, Any]:
+        """The upsert of one record."""
+        built = self._client.build(self._upsert(item))
+        headers, body = dict(built.headers), built.body.decode()
+        if not reveal:
+            headers, body = mask(headers), _vendor.masked(body)
+        return {"method": built.get_method(), "url": built.get_url(), "headers": headers, "body": body}
+
+    def interpret(self, status: int, headers: Mapping[str, str], body: bytes) -> Outcome:
+        """What an answer to an upsert means."""
+        return _outcome(_vendor.answer(status, headers, body), None)
 
     def check(self) -> None:
         """Read the object's properties and see that the one records are told apart by is among them."""
@@ -138,6 +138,12 @@ class HubSpotConnector(Connector[HubSpotSettings]):
         super().close()
         self._session.close()
 
+    def _upsert(self, item: Item) -> dict[str, Any]:
+        """An upsert in the words of the vendor's client."""
+        path = f"/crm/objects/{self.settings.api_version}/{self.settings.object}/batch/upsert"
+        body = _vendor.write_json({"inputs": [self._input(item)]})
+        return {"method": "POST", "path": path, "body": body.encode()}
+
     def _input(self, item: Item) -> dict[str, Any]:
         """One input of a batch upsert; the trace id makes HubSpot name the record in its errors."""
         values = {name: _text(value, name) for name, value in item.payload.items()}
@@ -152,7 +158,27 @@ class HubSpotConnector(Connector[HubSpotSettings]):
         }
 
 
-def _turned_down(response: requests.Response, error: Mapping[str, Any], transcript: Mapping[str, Any]) -> Outcome:
+def _outcome(response: requests.Response, transcript: Mapping[str, Any] | None) -> Outcome:
+    if not _vendor.is_success(response):
+        return _turned_down(response, read_error(response), transcript)
+    answer = _vendor.read_json(response, transcript=transcript)
+    if not isinstance(answer, dict):
+        answer = {}
+    if errors := answer.get("errors"):  # 207: HubSpot took the request but not this record
+        return _turned_down(response, errors[0], transcript)
+    if not (results := answer.get("results")):
+        raise TransientFault("the answer names no record", ambiguous=True, transcript=transcript)
+    return Outcome(
+        result=Result.SUCCESS,
+        reference=str(results[0]["id"]),
+        captured={"created": results[0].get("new") is True},
+        transcript=transcript,
+    )
+
+
+def _turned_down(
+    response: requests.Response, error: Mapping[str, Any], transcript: Mapping[str, Any] | None
+) -> Outcome:
     found = refusal(response, error, transcript)
     if isinstance(found, DeliveryFault):
         raise found

@@ -23,9 +23,10 @@ from app.connectors import _vendor
 from app.connectors._salesforce_errors import refusal, sign_on_refusal
 from app.connectors._transport import session
 from app.connectors._vendor import Call
-from app.connectors.base import Capability, Connector, Property
+from app.connectors.base import Capability, Connector, Property, mask
 from app.errors import ConfigurationFault, DataFault, DeliveryFault, TransientFault
 from app.model import Fault, Item, Outcome, Result
+from app.redaction import MASK
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 RuleId = Annotated[str, StringConstraints(pattern=r"^01Q[A-Za-z0-9]{12}([A-Za-z0-9]{3})?$")]
@@ -72,7 +73,7 @@ class SalesforceConnector(Connector[SalesforceSettings]):
     """One org; all threads share its token and its connections."""
 
     Settings: ClassVar[type[SalesforceSettings]] = SalesforceSettings
-    capabilities = Capability.IDEMPOTENT | Capability.CHECK | Capability.DESCRIBE | Capability.NETWORK
+    capabilities = Capability.IDEMPOTENT | Capability.CHECK | Capability.DESCRIBE | Capability.NETWORK | Capability.HTTP
     # What the session cannot send is told apart there; requests itself refuses odd addresses and headers.
     faults: ClassVar[Mapping[type[Exception], Fault]] = {requests.RequestException: Fault.CONFIGURATION}
 
@@ -93,27 +94,22 @@ class SalesforceConnector(Connector[SalesforceSettings]):
 
     def deliver(self, item: Item) -> Outcome:
         """Upsert one record; `reference` is its id, captured `created` tells new from updated."""
-        values = {name: _plain(value) for name, value in item.payload.items()}
-        external_id = _external_id(values.pop(self.settings.external_id_field, None) or item.key)
-        path = f"sobjects/{self.settings.object}/{self.settings.external_id_field}/{external_id}"
-        body = _vendor.write_json(values)
+        path, body = self._upsert(item)
         with self._session.until(min(item.deadline, self._session.deadline())):
             done = self._exchange("PATCH", path, body)
-        transcript = done.transcript()
-        if not _vendor.is_success(done.response):
-            found = refusal(done.response, self.settings.external_id_field, transcript)
-            if isinstance(found, Outcome):
-                return found
-            raise found
-        answer = _vendor.read_json(done.response, transcript=transcript)
-        if not isinstance(answer, dict) or "id" not in answer:
-            raise TransientFault("the answer names no record", ambiguous=True, transcript=transcript)
-        return Outcome(
-            result=Result.SUCCESS,
-            reference=answer["id"],
-            captured={"created": answer.get("created") is True},
-            transcript=transcript,
-        )
+        return self._outcome(done.response, done.transcript())
+
+    def request(self, item: Item, *, reveal: bool) -> Mapping[str, Any]:
+        """The upsert of one record; its token is not known before the sign-on, so it is masked in either form."""
+        path, body = self._upsert(item)
+        client = self._client_for(MASK, self.settings.instance_url)
+        headers = {"User-Agent": str(self._session.headers["User-Agent"]), **client.headers, **self._headers}
+        shown = body if reveal else _vendor.masked(body)
+        return {"method": "PATCH", "url": f"{client.base_url}{path}", "headers": mask(headers), "body": shown}
+
+    def interpret(self, status: int, headers: Mapping[str, str], body: bytes) -> Outcome:
+        """What an answer to an upsert means."""
+        return self._outcome(_vendor.answer(status, headers, body), None)
 
     def check(self) -> None:
         """Sign on, read the limits, and see that the object has the external id field."""
@@ -140,6 +136,29 @@ class SalesforceConnector(Connector[SalesforceSettings]):
         """Give back threads and connections."""
         super().close()
         self._session.close()
+
+    def _upsert(self, item: Item) -> tuple[str, str]:
+        """Path and body."""
+        values = {name: _plain(value) for name, value in item.payload.items()}
+        external_id = _external_id(values.pop(self.settings.external_id_field, None) or item.key)
+        path = f"sobjects/{self.settings.object}/{self.settings.external_id_field}/{external_id}"
+        return path, _vendor.write_json(values)
+
+    def _outcome(self, response: requests.Response, transcript: Mapping[str, Any] | None) -> Outcome:
+        if not _vendor.is_success(response):
+            found = refusal(response, self.settings.external_id_field, transcript)
+            if isinstance(found, Outcome):
+                return found
+            raise found
+        answer = _vendor.read_json(response, transcript=transcript)
+        if not isinstance(answer, dict) or "id" not in answer:
+            raise TransientFault("the answer names no record", ambiguous=True, transcript=transcript)
+        return Outcome(
+            result=Result.SUCCESS,
+            reference=answer["id"],
+            captured={"created": answer.get("created") is True},
+            transcript=transcript,
+        )
 
     def _fields(self) -> list[dict[str, Any]]:
         fields: list[dict[str, Any]] = self._read(f"sobjects/{self.settings.object}/describe")["fields"]
@@ -199,6 +218,9 @@ class SalesforceConnector(Connector[SalesforceSettings]):
             token, url = str(given["access_token"]), _vendor.base_url(str(given["instance_url"]))
         except (ValueError, KeyError, TypeError):
             raise TransientFault("sign-on: the answer holds no token") from None
+        return self._client_for(token, url)
+
+    def _client_for(self, token: str, url: str) -> Salesforce:
         client = Salesforce(
             session_id=token, instance_url=url, version=self.settings.api_version, session=self._session
         )

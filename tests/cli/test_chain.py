@@ -67,7 +67,7 @@ def test_a_preview_of_a_later_step_takes_what_the_earlier_ones_say(
     said.write_text(json.dumps({"verify": {"score": 72}}))
     what = file if from_file else "crm"
     full = chained("preview", what, "-", "--steps", said, stdin=json.dumps(LEAD))
-    assert (full.json["payload"], full.json["skipped"]) == ({"score": 72}, None)
+    assert (json.loads(full.json["body"]), "skipped" in full.err) == ({"score": 72}, False)
     bare = chained("preview", what, "-", stdin=json.dumps(LEAD))
-    assert bare.json["skipped"] == "the destination's condition was not met"
-    assert "will say is taken as nothing; give it with --steps" in bare.err
+    assert "would be skipped: the destination's condition was not met" in bare.err
+    assert "what geo, verify will say is taken as nothing" in bare.err

@@ -1,12 +1,11 @@
-"""The configuration from files to the running version and back, and previews."""
+"""The configuration from files to the running version and back."""
 
-import json
 import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import EXAMPLE, LEAD, Run
+from tests.cli.conftest import EXAMPLE, Run
 
 
 @pytest.fixture
@@ -77,47 +76,3 @@ def test_a_version_that_never_was_cannot_be_rolled_back_to(configured: Run) -> N
 def test_the_schemas_know_every_connector_type(lonely: Run) -> None:
     schema = lonely("config", "schema").json
     assert schema["destination"]["properties"]["type"]["enum"] == ["email", "http", "hubspot", "salesforce"]
-
-
-@pytest.mark.parametrize("name", ["buyer", "welcome", "salesforce", "hubspot"])
-def test_every_example_destination_renders_with_nothing_running(lonely: Run, lead_file: Path, name: str) -> None:
-    found = lonely("preview", EXAMPLE / "destinations" / f"{name}.yaml", lead_file)
-    assert found.code == 0, found.err
-    assert (found.json["destination"], found.json["skipped"]) == (name, None)
-    assert "ada@example.com" in json.dumps(found.json["payload"])
-
-
-def test_a_preview_says_why_a_lead_would_be_skipped(lonely: Run) -> None:
-    lead = json.dumps({**LEAD, "do_not_sell": "yes"})
-    found = lonely("preview", EXAMPLE / "destinations" / "buyer.yaml", "-", stdin=lead)
-    assert found.json["skipped"] == "the destination's condition was not met"
-    assert found.json["payload"]["phones"] == [{"number": "+14155550132"}]
-
-
-def test_a_preview_of_a_running_destination_reads_the_lead_as_its_source_does(configured: Run, lead_file: Path) -> None:
-    assert configured("preview", "welcome", lead_file).json["payload"]["to"] == "ada@example.com"
-    refused = configured("preview", "welcome", "-", "--source", "web", stdin="{}")
-    assert refused.code == 1
-    assert "error: email: is required" in refused.err
-    unknown = configured("preview", "welcom", lead_file)
-    assert unknown.code == 1
-    assert 'did you mean "welcome"?' in unknown.err
-
-
-def test_a_mapping_that_fails_names_the_property(lonely: Run, folder: Path, lead_file: Path) -> None:
-    file = folder / "destinations" / "buyer.yaml"
-    edit(file, "campaign: autumn", 'campaign: "{{ lead.first_name | slice: 0, lead.last_name }}"')
-    found = lonely("preview", file, lead_file)
-    assert (found.code, found.out) == (1, "")
-    assert "property 'campaign'" in found.err
-
-
-def test_a_destination_file_with_a_mistake_is_placed(lonely: Run, tmp_path: Path, lead_file: Path) -> None:
-    file = tmp_path / "crm.yaml"
-    file.write_text("type: http\nsettings:\n  url: nowhere\n")
-    found = lonely("preview", file, lead_file)
-    assert found.code == 1
-    assert f"{file}:3: settings.url: " in found.err
-    missing = lonely("preview", tmp_path / "none.yaml", lead_file)
-    assert missing.code == 1
-    assert "cannot be read" in missing.err

@@ -1,6 +1,7 @@
 """Whatever a connector, a mapping or an answer does, each delivery of the group ends in a recorded state."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -78,6 +79,26 @@ def deliver(database: Database, monkeypatch: pytest.MonkeyPatch) -> Callable[[ty
 
 
 Deliver = Callable[[type[Plain]], list[query.DeliveryView]]
+
+
+@pytest.mark.parametrize("test", [False, True])
+def test_a_lead_sent_to_try_things_out_is_marked_for_its_destination(
+    deliver: Deliver, monkeypatch: pytest.MonkeyPatch, *, test: bool
+) -> None:
+    seen: list[tuple[bool, object]] = []
+
+    class Noting(Plain):
+        def deliver(self, item: Item) -> Outcome:
+            seen.append((item.test, item.payload))
+            return SUCCESS
+
+    def marked(database: Database, leads: Sequence[acceptance.NewLead], accept: Any = acceptance.accept) -> Any:
+        return accept(database, [replace(lead, test=test) for lead in leads])
+
+    monkeypatch.setattr(CompiledMapping, "render", lambda _, context: {"test": context["delivery"]["test"]})
+    monkeypatch.setattr(acceptance, "accept", marked)
+    deliver(Noting)
+    assert seen == [(test, {"test": test})] * 3
 
 
 @pytest.mark.parametrize("kind", [Silent, Short])

@@ -65,7 +65,7 @@ class EmailConnector(Connector[EmailSettings]):
 
     def deliver(self, item: Item) -> Outcome:
         """Send one message; success means the server took responsibility for it, not that it was read."""
-        mail = compose(item.payload, item.key, self.settings)
+        mail = compose(item.payload, item.key, self.settings, test=item.test)
         deadline = min(item.deadline, monotonic() + self.limits.timeout_seconds)
         transcript = self._transcript(mail)
         with self._session(deadline) as session:
@@ -74,6 +74,11 @@ class EmailConnector(Connector[EmailSettings]):
             except smtplib.SMTPServerDisconnected:
                 reason = "the connection was lost before the message had been sent"
                 raise TransientFault(reason, transcript=transcript) from None
+
+    def request(self, item: Item, *, reveal: bool) -> Mapping[str, Any]:  # noqa: ARG002  # a message holds no credentials
+        """The message, whole, and whom the mail server is told it is for."""
+        mail = compose(item.payload, item.key, self.settings, test=item.test)
+        return {**self._envelope(mail), "message": mail.data.decode("utf-8", "replace")}
 
     def check(self) -> None:
         """Connect anew, encrypt, log in and ask for nothing."""
@@ -198,14 +203,11 @@ class EmailConnector(Connector[EmailSettings]):
 
     def _transcript(self, mail: Mail) -> dict[str, Any]:
         text = mail.data.decode("utf-8", "replace")
-        return {
-            "request": {
-                "server": self._where,
-                "sender": mail.sender,
-                "recipients": list(mail.recipients),
-                "message": text[:_TRANSCRIPT_CHARS] + ("…" if len(text) > _TRANSCRIPT_CHARS else ""),
-            },
-        }
+        shown = text[:_TRANSCRIPT_CHARS] + ("…" if len(text) > _TRANSCRIPT_CHARS else "")
+        return {"request": {**self._envelope(mail), "message": shown}}
+
+    def _envelope(self, mail: Mail) -> dict[str, Any]:
+        return {"server": self._where, "sender": mail.sender, "recipients": list(mail.recipients)}
 
 
 def _recipients(session: Session, mail: Mail, transcript: Mapping[str, Any]) -> list[dict[str, Any]]:

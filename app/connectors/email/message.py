@@ -14,7 +14,7 @@ from email.message import EmailMessage
 from email.utils import localtime
 from typing import Any
 
-from app.connectors.base import Property
+from app.connectors.base import TEST_HEADER, Property
 from app.connectors.email.settings import EmailSettings, Mailbox, mailbox
 from app.errors import ConfigurationFault, DataFault
 
@@ -48,8 +48,10 @@ class Mail:
     is_international: bool
 
 
-def compose(payload: Mapping[str, Any], key: str, settings: EmailSettings) -> Mail:
+def compose(payload: Mapping[str, Any], key: str, settings: EmailSettings, *, test: bool = False) -> Mail:
     """The message of one delivery; its Message-ID comes from `key` and is the same on every retry.
+
+    One for a `test` lead says so in a header, for programs, and before its subject, for people.
 
     Raises `DataFault` naming the property (never its value), `ConfigurationFault` for one that does not exist.
     """
@@ -66,11 +68,14 @@ def compose(payload: Mapping[str, Any], key: str, settings: EmailSettings) -> Ma
     for name, group in (("To", people["to"]), ("Cc", people["cc"]), ("Reply-To", replies)):
         if group:
             message[name] = _header(group)
-    if subject := _line(payload, "subject"):
-        message["Subject"] = subject
+    subject = _line(payload, "subject")
+    if subject or test:
+        message["Subject"] = f"{'[TEST] ' if test else ''}{subject}".strip()
     message["Date"] = localtime()
     message["Message-ID"] = f"<{key}@{sender.domain}>"
     message["Auto-Submitted"] = "auto-generated"  # RFC 3834: keeps out-of-office answers away
+    if test:
+        message[TEST_HEADER] = "true"
     _add_bodies(message, payload)
     _add_attachments(message, payload.get("attachments", []))
     return Mail(

@@ -34,7 +34,7 @@ class HttpConnector(Connector[HttpSettings]):
     """One HTTP destination in one process."""
 
     Settings: ClassVar[type[HttpSettings]] = HttpSettings
-    capabilities = Capability.IDEMPOTENT | Capability.CHECK | Capability.RESPONSE | Capability.NETWORK
+    capabilities = Capability.IDEMPOTENT | Capability.CHECK | Capability.RESPONSE | Capability.NETWORK | Capability.HTTP
     templated = (
         "url",
         "standby",
@@ -155,6 +155,14 @@ class HttpConnector(Connector[HttpSettings]):
         if "deprecation" in answer.headers or "sunset" in answer.headers:
             self.notice = transcript["notice"] = notice(answer.headers)
         return self._rules.interpret(answer.status, answer.headers, answer.body, transcript, truncated=answer.truncated)
+
+    def request(self, item: Item, *, reveal: bool) -> Mapping[str, Any]:
+        """The request to the first address, whole."""
+        return self._first.whole(item, reveal=reveal)
+
+    def interpret(self, status: int, headers: Mapping[str, str], body: bytes) -> Outcome:
+        """What the response rules make of an answer."""
+        return self._rules.interpret(status, headers, body)
 
     def check(self) -> None:
         """Reach every endpoint and ask `check_url` with the destination's credentials; raises as `deliver` does.

@@ -3,22 +3,25 @@
 It may not know connections or answers.
 """
 
+import re
 from collections.abc import Mapping
 from gzip import compress
 from typing import Any
+from urllib.parse import quote
 
 from app.connectors._transport import Origin, head
-from app.connectors.base import mask
+from app.connectors.base import TEST_HEADER, mask
 from app.connectors.http.body import content_type, encoder
 from app.connectors.http.cookies import Cookies
 from app.connectors.http.filling import NOTHING
 from app.connectors.http.head import Headers, Target, secret_headers
 from app.connectors.http.settings import HttpSettings
 from app.model import Item
-from app.redaction import mask_secrets
+from app.redaction import MASK, mask_secrets, mask_url
 
 SHOWN_BYTES = 4096
 """Most of a body that a transcript keeps."""
+_TEST = f"{TEST_HEADER}: true\r\n".encode()
 BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
 """Those that tell the length of a body even where there is none (RFC 9110, 8.6)."""
 
@@ -61,6 +64,8 @@ class RequestTemplate:
         if self.body_in_query and content:
             parts += (b"&" if b"?" in start else b"?", content)
         parts.append(rest)
+        if item.test:
+            parts.append(_TEST)
         if self._key is not None:
             parts += (self._key, item.key.encode("ascii"), b"\r\n")
         if self._cookies is not None and (cookie := self._cookies.header(self.address(item))):
@@ -94,9 +99,32 @@ class RequestTemplate:
         url, headers = self._shown or self._shown_head(item.rendered or NOTHING)
         if self.key_name is not None:
             headers = {**headers, self.key_name: item.key}
+        if item.test:
+            headers = {**headers, TEST_HEADER: "true"}
         if self.body_in_query and body:
             url, body = f"{url}{'&' if '?' in url else '?'}{body}", ""
         return {"method": self.method, "url": url, "headers": headers, "body": body}
+
+    def whole(self, item: Item, *, reveal: bool) -> dict[str, Any]:
+        """The request as it goes out, its head read back from its bytes; the body as it is before compression.
+
+        Secrets are masked unless `reveal`.
+        """
+        payload = item.payload if reveal else mask_secrets(item.payload)
+        content = self._encode(payload, item.rendered or NOTHING)
+        line, *lines = self.message(item, content).partition(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")
+        headers = dict(one.split(": ", 1) for one in lines)
+        url = f"{self.origin.scheme}://{headers['Host']}{line.split(' ')[1]}"
+        if not reveal:
+            url, headers = self._masked(url), mask(headers, *self._secret)
+        body = "" if self.body_in_query else content.decode(errors="replace")
+        return {"method": self.method, "url": url, "headers": headers, "body": body}
+
+    def _masked(self, url: str) -> str:
+        """An address without the API key in its query, whatever its name."""
+        for name in self._secret:
+            url = re.sub(rf"([?&]{re.escape(quote(name, safe=''))}=)[^&]*", rf"\g<1>{MASK}", url)
+        return mask_url(url)
 
     def _head(self, rendered: Mapping[str, str]) -> tuple[bytes, bytes]:
         """The head for a lead, cut in two where the query ends."""

@@ -1,0 +1,135 @@
+"""`leadrelay preview`, `interpret`, `test`, `check` and `describe`: a destination tried before it goes live.
+
+A destination is a YAML file, or the name of a running one. With a file and no --source nothing has to run.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+from rich.markup import escape
+
+from app import operations, trial
+from app.api.body import read_json
+from app.catalog import Step
+from app.cli.file import read_input
+from app.cli.output import Json, print_json, print_table, say
+from app.cli.session import ledger
+from app.config.complaints import complaints_of
+from app.config.schema import Document
+from app.errors import InvalidInput
+from app.model import Result
+from app.settings import secret_environment, settings
+from app.trial import Answer, Trial
+
+SUFFIXES = frozenset({".yaml", ".yml"})
+
+Dest = Annotated[str, typer.Argument(metavar="DEST", help="A destination's YAML file, or the name of a running one.")]
+Lead = Annotated[str, typer.Argument(metavar="LEAD", help="File with a JSON object of fields; - is stdin.")]
+Source = Annotated[str | None, typer.Option("--source", "-s", help="Read the lead as this running source does.")]
+Steps = Annotated[
+    str | None, typer.Option(metavar="FILE", help="File with a JSON object of what earlier steps say, by their names.")
+]
+
+
+def preview(
+    destination: Dest,
+    lead: Lead,
+    source: Source = None,
+    steps: Steps = None,
+    reveal: Annotated[bool, typer.Option("--reveal", help="Put the secrets in; they must be there.")] = False,
+) -> None:
+    """Show what a destination would be sent for a lead; sends nothing.
+
+    Prints JSON: method, url, headers and body of the request; for a destination of type email the message, its sender and
+    recipients. Without --reveal no secret has to be there: those under secret names are masked, and elsewhere references stand
+    as they are written. For a destination that comes after others, --steps says what these captured, such as
+    {"verify": {"outcome": "success", "score": 72}}. That the lead would be skipped is said on stderr.
+    """
+    step, made = _prepared(destination, lead, source, steps)
+    if made.skipped is not None:
+        say(f"[yellow]note:[/yellow] this lead would be skipped: {escape(made.skipped)}")
+    print_json(trial.preview(step, made, environ=secret_environment() if reveal else None))
+
+
+def interpret(
+    destination: Dest,
+    response: Annotated[
+        str, typer.Argument(metavar="RESPONSE", help="File with an answer as a JSON object; - is stdin.")
+    ],
+) -> None:
+    """Tell what a destination's answer would mean.
+
+    The answer is {"status": 200, "headers": {"Content-Type": "application/json"}, "body": "..."}; a body that is no text
+    is taken as JSON. Prints JSON: outcome, reason, price, reference, captured, fault.
+    """
+    given = read_json(read_input(response, most_bytes=settings().max_body_bytes))
+    try:
+        answer = Answer.model_validate(given)
+    except ValidationError as error:
+        raise InvalidInput(complaints_of(error, Answer, given)) from None
+    print_json(trial.interpret(_step(destination, None)[0], answer))
+
+
+def try_out(destination: Dest, lead: Lead, source: Source = None, steps: Steps = None) -> None:
+    """Send a lead for real, once, marked as a test.
+
+    The mark is a header X-Leadrelay-Test: true, "[TEST]" before an e-mail's subject, and {{ delivery.test }} for whatever
+    else the mapping makes of it. Nothing enters the ledger; pause, limits and circuit are not asked. Prints JSON: outcome,
+    reason, price, reference, captured, fault, ambiguous, ms and the transcript with secrets masked. The exit code is 0 only
+    if the lead was delivered.
+    """
+    step, made = _prepared(destination, lead, source, steps, as_test=True)
+    found = trial.send(step, made, secret_environment())
+    print_json(found)
+    if found.outcome != Result.SUCCESS:
+        raise typer.Exit(1)
+
+
+def check(destination: Dest) -> None:
+    """Reach a destination and log in, changing nothing.
+
+    Prints JSON: ok, fault, reason, ms. The exit code is 0 only if it let us in.
+    """
+    found = trial.check(_step(destination, None)[0], secret_environment())
+    print_json(found)
+    if not found.ok:
+        raise typer.Exit(1)
+
+
+def describe(destination: Dest, as_json: Json = False) -> None:
+    """Show what fields the other side has.
+
+    Asks the destination itself where it can tell: Salesforce's fields of the object, HubSpot's properties.
+    """
+    found = trial.describe(_step(destination, None)[0], secret_environment())
+    if as_json:
+        print_json(found)
+        return
+    rows = [(one.name, one.type, "required" if one.required else "", one.label) for one in found]
+    print_table(["field", "type", "", "label"], [tuple(map(escape, row)) for row in rows])
+
+
+def _prepared(
+    destination: str, lead: str, source: str | None, steps: str | None, *, as_test: bool = False
+) -> tuple[Step, Trial]:
+    """A destination and a lead ready for it; what is odd about the lead is said."""
+    most = settings().max_body_bytes
+    fields = read_json(read_input(lead, most_bytes=most))
+    said = {} if steps is None else read_json(read_input(steps, most_bytes=most))
+    step, running = _step(destination, source)
+    made = trial.prepare(step, fields, source=trial.source_of_name(running, source), said=said, test=as_test)
+    for note in made.notes:
+        say(f"[yellow]note:[/yellow] {escape(note)}")
+    return step, made
+
+
+def _step(destination: str, source: str | None) -> tuple[Step, Document]:
+    """A destination, and the running configuration as far as it is asked for."""
+    from_file = Path(destination).suffix in SUFFIXES
+    running = Document()
+    if not from_file or source is not None:
+        with ledger() as database:
+            running = operations.running(database)
+    return trial.step_of_file(Path(destination)) if from_file else trial.step_of_name(running, destination), running

@@ -1,0 +1,278 @@
+"""Trying a destination before it goes live: what it would be sent, what an answer would mean, and a real try.
+
+Shared by CLI and API. Nothing here touches the ledger: a try is no delivery, and neither pause, circuit nor limits of
+the destination are asked. Previews and interpretations reach nobody and need no secret.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from time import monotonic
+from typing import Any, TypeVar
+
+import msgspec
+from pydantic import BaseModel, ConfigDict, Field
+from uuid_utils.compat import uuid7
+
+from app import connectors
+from app.catalog import Step, compile_document, create_connector
+from app.config.loading import load_destination
+from app.config.schema import Document, SourceConfig
+from app.config.standin import StandIns
+from app.config.suggestion import suggest
+from app.connectors.base import Capability, Connector, Property, Sent
+from app.context import context
+from app.delivery import item_for, judged, outcome_of
+from app.errors import Complaint, ConfigurationFault, Conflict, DataFault, DeliveryFault, InvalidConfig, NotFound
+from app.fields import FieldSpecs
+from app.model import Item, Outcome, Result
+from app.routing import Route, route
+
+NO_SOURCE = SourceConfig(name="preview")
+"""Reads a lead that no source is named for."""
+T = TypeVar("T")
+
+
+class Answer(BaseModel):
+    """What a destination answered, or might."""
+
+    model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True, use_attribute_docstrings=True)
+
+    status: int = Field(ge=100, le=599)
+    """HTTP status."""
+    headers: dict[str, str] = {}
+    """Headers; the case of their names does not matter."""
+    body: Any = ""
+    """The body as text; anything else is taken as JSON."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """A lead made ready for one destination: what is sent, why it would be skipped (or None), and what to know about it."""
+
+    item: Item
+    skipped: str | None
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What an answer means, in the words of an outcome."""
+
+    outcome: str
+    reason: str | None
+    price: str | None
+    reference: str | None
+    captured: Mapping[str, Any] | None
+    fault: str | None
+
+    @classmethod
+    def of(cls, outcome: Outcome) -> "Verdict":
+        """An outcome in plain values; the price is a decimal number as text."""
+        return cls(
+            outcome=outcome.result.value,
+            reason=outcome.reason,
+            price=None if outcome.price is None else str(outcome.price),
+            reference=outcome.reference,
+            captured=outcome.captured,
+            fault=outcome.fault.value if outcome.fault else None,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Try(Verdict):
+    """What came of sending: also whether an answer was lost, the transcript, and the destination's milliseconds."""
+
+    ambiguous: bool
+    ms: float | None
+    transcript: Mapping[str, Any] | None
+
+    @classmethod
+    def of(cls, outcome: Outcome, ms: float | None = None) -> "Try":
+        """An outcome in plain values; `ms` is None where nothing was sent."""
+        verdict = asdict(Verdict.of(outcome))
+        return cls(**verdict, ambiguous=outcome.ambiguous, ms=ms, transcript=outcome.transcript)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """Whether a destination was reached and let us in; if not, why."""
+
+    ok: bool
+    fault: str | None
+    reason: str | None
+    ms: float
+
+    @classmethod
+    def of(cls, fault: DeliveryFault | None, ms: float) -> "Check":
+        """What a check ended in; None is well."""
+        return cls(
+            ok=fault is None,
+            fault=None if fault is None else fault.fault.value,
+            reason=None if fault is None else fault.reason,
+            ms=round(ms, 2),
+        )
+
+
+def step_of_file(path: Path) -> Step:
+    """A destination from its file alone; raises `InvalidConfig`."""
+    loaded = load_destination(path)
+    [step] = compile_document(loaded.document, 0, place=loaded.complaint).steps.values()
+    return step
+
+
+def step_of_name(document: Document, name: str) -> Step:
+    """A running destination; raises `NotFound` that suggests what may be meant."""
+    if document.destination(name) is None:
+        known = {one.name for one in document.destinations}
+        raise NotFound(f"there is no running destination '{name}': {suggest(name, known)}")
+    return compile_document(document, 0).steps[name]
+
+
+def source_of_name(document: Document, name: str | None) -> SourceConfig:
+    """A running source, or one that knows nothing for None; raises `NotFound`."""
+    if name is None:
+        return NO_SOURCE
+    found = document.source(name)
+    if found is None:
+        raise NotFound(f"there is no source '{name}': {suggest(name, {one.name for one in document.sources})}")
+    return found
+
+
+def prepare(
+    step: Step,
+    fields: Mapping[str, Any],
+    *,
+    source: SourceConfig = NO_SOURCE,
+    said: Mapping[str, Any],
+    test: bool = False,
+) -> Trial:
+    """Read a lead as its source does and render it; `said` is what earlier steps captured, by name.
+
+    Raises `InvalidLead`, and `InvalidConfig` for a mapping that this lead cannot be rendered by.
+    """
+    read = FieldSpecs(source).read(fields)
+    notes = [f"{name} {complaint}; it is taken as text" for name, complaint in read.invalid.items()]
+    if unsaid := sorted(step.before - said.keys()):
+        notes.append(f"what {', '.join(unsaid)} will say is taken as nothing")
+    key, lead_id = str(uuid7()), uuid7()
+    seen = partial(
+        context,
+        read.fields,
+        lead_id=lead_id,
+        received_at=datetime.now(UTC),
+        source=source.name,
+        description=source.description,
+        steps=said,
+    )
+    condition = step.condition.matches if step.condition else None
+    [decision] = route([Route(destination=step.config.name, condition=condition)], seen())
+    delivery = {"id": key, "lead_id": str(lead_id), "destination": step.config.name, "attempt": 1, "test": test}
+    deadline = monotonic() + step.config.limits.timeout_seconds
+    try:
+        item = item_for(step, seen(delivery=delivery), key=key, attempt=1, deadline=deadline, test=test)
+    except DataFault as fault:
+        raise InvalidConfig([Complaint(field="mapping", detail=fault.reason)]) from None
+    return Trial(item=item, skipped=decision.skipped, notes=tuple(notes))
+
+
+def preview(step: Step, trial: Trial, *, environ: Mapping[str, str] | None = None) -> Any:
+    """The request (or message) that would be sent. With an environment its secrets are in it, else they are masked.
+
+    Masked, no reference is resolved: `${env:NAME}` stands as it is written. Raises `InvalidConfig` for a payload or settings
+    that make no request.
+    """
+    try:
+        if environ is not None:
+            with _opened(create_connector(step, environ)) as connector:
+                return connector.request(trial.item, reveal=True)
+        with _unsecret(step) as (connector, stand_ins):
+            return stand_ins.put_back(connector.request(trial.item, reveal=False))
+    except DeliveryFault as fault:
+        place = "mapping" if isinstance(fault, DataFault) else "settings"
+        raise InvalidConfig([Complaint(field=place, detail=fault.reason)]) from None
+
+
+def interpret(step: Step, answer: Answer) -> Verdict:
+    """What an answer would mean. Raises `Conflict` for a destination that does not speak HTTP."""
+    _require(step, Capability.HTTP, "do not answer over HTTP: there is nothing to interpret")
+    headers = {name.lower(): value for name, value in answer.headers.items()}
+    body = answer.body
+    if not isinstance(body, str):
+        headers.setdefault("content-type", "application/json")
+        body = msgspec.json.encode(body).decode()
+    with _unsecret(step) as (connector, _):
+        return Verdict.of(_outcome(step, connector, lambda: connector.interpret(answer.status, headers, body.encode())))
+
+
+def send(step: Step, trial: Trial, environ: Mapping[str, str]) -> Try:
+    """Send for real, once, within the destination's time limit; a lead that would be skipped is not sent."""
+    if trial.skipped is not None:
+        return Try.of(Outcome(result=Result.SKIPPED, reason=trial.skipped))
+    try:
+        with _opened(create_connector(step, environ)) as connector:
+            [sent] = connector.deliver_many([trial.item], until=trial.item.deadline)
+            return Try.of(outcome_of(judged(step, connector, sent).answer), round(sent.duration_ms, 2))
+    except ConfigurationFault as fault:  # it cannot be made
+        return Try.of(outcome_of(fault))
+
+
+def check(step: Step, environ: Mapping[str, str]) -> Check:
+    """Reach the destination and log in, changing nothing. Raises `Conflict` for a type that cannot be checked."""
+    _require(step, Capability.CHECK, "cannot be checked without sending; a test sends a lead")
+    begun, fault = monotonic(), None
+    try:
+        _asked(step, environ, lambda connector: connector.check())
+    except DeliveryFault as found:
+        fault = found
+    return Check.of(fault, (monotonic() - begun) * 1000)
+
+
+def describe(step: Step, environ: Mapping[str, str]) -> list[Property]:
+    """The other side's own fields. Raises `DeliveryFault`, and `Conflict` for a type that cannot tell them."""
+    _require(step, Capability.DESCRIBE, "do not tell what fields they have")
+    return _asked(step, environ, lambda connector: connector.describe())
+
+
+def _asked(step: Step, environ: Mapping[str, str], ask: Callable[[Connector[Any]], T]) -> T:
+    """What a connector answers; whatever it raises is a `DeliveryFault`."""
+    with _opened(create_connector(step, environ)) as connector:
+        try:
+            return ask(connector)
+        except DeliveryFault:
+            raise
+        except Exception as error:  # noqa: BLE001  # translated where deliveries' are
+            outcome = outcome_of(judged(step, connector, Sent(answer=error)).answer)
+            raise ConfigurationFault(outcome.reason or type(error).__name__) from None
+
+
+def _outcome(step: Step, connector: Connector[Any], answer: Callable[[], Outcome]) -> Outcome:
+    try:
+        return answer()
+    except Exception as error:  # noqa: BLE001  # as above
+        return outcome_of(judged(step, connector, Sent(answer=error)).answer)
+
+
+def _require(step: Step, capability: Capability, otherwise: str) -> None:
+    if capability not in connectors.load(step.config.type).capabilities:
+        raise Conflict(f"destinations of type {step.config.type} {otherwise}")
+
+
+@contextmanager
+def _unsecret(step: Step) -> Iterator[tuple[Connector[Any], StandIns]]:
+    """A connector that knows no secret, and what stands in for them."""
+    kind, stand_ins = connectors.load(step.config.type), StandIns()
+    settings = stand_ins.settings(kind.Settings, step.config.settings)
+    with _opened(kind(step.config.name, settings, limits=step.config.limits, response=step.config.response)) as made:
+        yield made, stand_ins
+
+
+@contextmanager
+def _opened(connector: Connector[Any]) -> Iterator[Connector[Any]]:
+    try:
+        yield connector
+    finally:
+        connector.close()
