@@ -63,6 +63,11 @@ COMMANDS = {
     "test": Entry(place="trial:try_out", panel=TRIAL, help="Send a lead for real, once, marked as a test."),
     "check": Entry(place="trial:check", panel=TRIAL, help="Reach a destination and log in, changing nothing."),
     "describe": Entry(place="trial:describe", panel=TRIAL, help="Show what fields the other side has."),
+    "import-curl": Entry(
+        place="drafting:import_curl",
+        panel=CONFIGURATION,
+        help="Print a destination to start from, made from a curl command.",
+    ),
     "key": Entry(place="key:commands", panel=CONFIGURATION, help="Make, list and revoke keys of the HTTP API."),
     "api": Entry(place="part:api", panel=PARTS, help="Run the HTTP API."),
     "worker": Entry(place="part:worker", panel=PARTS, help="Run one worker process."),

@@ -1,0 +1,298 @@
+"""From a request that somebody described to what a destination's file says: settings, mapping, and notes for a person.
+
+Secrets become references to the environment. A property whose name tells which field of a lead it means is mapped to it;
+the others keep the value they have in the description, marked, as long as nobody maps them.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from lxml import etree
+
+from app.config.secrets import references
+from app.draft.field import field_of
+from app.draft.request import Body, Credential, Request
+from app.errors import InvalidTemplate
+from app.mapping import compile_mapping
+from app.redaction import is_secret
+
+UNNAMED = "imported"
+TO_MAP = "to map: now the same for every lead"
+FILL_IN = "fill in"
+_PLAIN_NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+_EXAMPLE_CHARACTERS = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Property:
+    """One line of a mapping; `comment` stands behind it, and one that is `off` is a comment as a whole."""
+
+    name: str
+    value: Any
+    comment: str = ""
+    off: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class Draft:
+    """What a destination's file says; `variables` names the environment variables it refers to, and what each holds."""
+
+    settings: dict[str, Any] = field(default_factory=dict)
+    properties: list[Property] = field(default_factory=list)
+    response: dict[str, Any] | None = None
+    limits: dict[str, Any] | None = None
+    variables: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def draft(request: Request) -> Draft:
+    """A destination to start from."""
+    made = Draft(notes=list(request.notes), response=request.response)
+    url = _credentials(request, made)
+    made.settings = {"url": url, **made.settings}
+    method = request.method
+    if method == "GET" and request.body.kind not in {"query", "none"}:
+        made.notes.append("a GET carries no body here: the method is written as POST")
+        method = "POST"
+    if method != "POST":
+        made.settings["method"] = method
+    _write_body(request, made)
+    if made.settings.get("body") == "json":
+        del made.settings["body"]
+    # Credentials last: they are what the reader looks for.
+    if "auth" in made.settings:
+        made.settings["auth"] = made.settings.pop("auth")
+    if request.timeout_seconds is not None:
+        made.limits = {"timeout_seconds": min(max(request.timeout_seconds, 0.1), 300)}
+    return made
+
+
+def name_of(url: str) -> str:
+    """A destination's name by the host of its address."""
+    try:
+        labels = (urlsplit(url).hostname or "").split(".")
+    except ValueError:
+        labels = []
+    name = labels[-2] if len(labels) > 1 and not labels[-1].isdigit() else ""
+    return name if _PLAIN_NAME.fullmatch(name) else UNNAMED
+
+
+def _credentials(request: Request, made: Draft) -> str:
+    """Write credentials and headers; returns the address."""
+    url, prefix = request.url, re.sub(r"[^A-Z0-9]", "_", name_of(request.url).upper())
+    headers = dict(request.headers)
+    for name, suffix, text in request.secret_headers:
+        headers[name] = text + _reference(made, f"{prefix}_{suffix}", f"the {name} header")
+    # Basic cannot be written as a header: it is encoded.
+    for one in sorted(request.credentials, key=lambda credential: credential.kind != "basic"):
+        where = {"basic": "the password", "bearer": "the bearer token"}.get(one.kind, f"{one.name} in the {one.place}")
+        if one.kind == "basic" and one.secret_user:
+            where = "the user name of the Basic credentials"
+        reference = _reference(made, one.variable or f"{prefix}_{one.suffix}", where)
+        if "auth" not in made.settings:
+            made.settings["auth"] = {one.kind: _auth(one, reference)}
+        elif one.kind == "api_key" and one.place == "query":
+            url += f"{'&' if '?' in url else '?'}{quote(one.name, safe='')}={reference}"
+        elif one.kind == "api_key":
+            headers[one.name] = reference
+        elif "api_key" in made.settings["auth"]:
+            headers["Authorization"] = f"Bearer {reference}"
+        else:
+            made.notes.append(f"the command has several credentials: {where} is left out")
+            del made.variables[reference[6:-1]]
+    if headers:
+        made.settings["headers"] = headers
+    for written in references({"url": url, **headers}):
+        made.variables.setdefault(written[6:-1], "as in the command")
+    return url
+
+
+def _auth(one: Credential, reference: str) -> dict[str, Any]:
+    if one.kind == "bearer":
+        return {"token": reference}
+    if one.kind == "basic":
+        return (
+            {"username": reference, "password": ""}
+            if one.secret_user
+            else {"username": one.name, "password": reference}
+        )
+    return {"name": one.name, "value": reference, **({"in": "query"} if one.place == "query" else {})}
+
+
+def _reference(made: Draft, name: str, what: str) -> str:
+    free = name
+    count = 2
+    while free in made.variables:
+        free, count = f"{name}_{count}", count + 1
+    made.variables[free] = what
+    return f"${{env:{free}}}"
+
+
+def _write_body(request: Request, made: Draft) -> None:
+    body, settings = request.body, made.settings
+    settings["body"] = body.kind
+    match body.kind:
+        case "json":
+            _write_json(body.value, made)
+        case "form" | "query" | "multipart":
+            _write_pairs(body, made)
+        case "xml":
+            _write_xml(body.value, made)
+        case "text":
+            settings["template"] = _literal(body.value)
+            types = [name for name in settings.get("headers", {}) if name.lower() == "content-type"]
+            if types:
+                settings["content_type"] = settings["headers"].pop(types[0])
+            if not settings.get("headers", True):
+                del settings["headers"]
+    _check(made, frozenset(request.required))
+
+
+def _write_json(value: Any, made: Draft) -> None:
+    if isinstance(value, dict):
+        made.properties = [_property(name, found) for name, found in _flat(value, "")]
+    elif isinstance(value, list) and value and all(isinstance(one, dict) for one in value):
+        made.settings["json_array"] = True
+        made.properties = [
+            _property(f"{place}.{name}" if name else str(place), found)
+            for place, one in enumerate(value)
+            for name, found in _flat(one, "")
+        ]
+    else:
+        made.settings |= {"body": "text", "template": "", "content_type": "application/json"}
+        made.notes.append("the JSON body is no object: write it into `template`")
+
+
+def _write_pairs(body: Body, made: Draft) -> None:
+    values: dict[str, Any] = {}
+    for name, value in body.value or ():
+        before = values.get(name)
+        values[name] = value if name not in values else [*(before if isinstance(before, list) else [before]), value]
+    made.properties = [_property(name, value) for name, value in values.items()]
+    for name in values:
+        if any(part.isdigit() for part in name.split(".")[1:]):
+            made.notes.append(f"{_shown(name)}: a number between dots makes a list, whose places are not written")
+    if body.kind == "multipart" and body.files:
+        made.settings["files"] = {name: {"filename": f"{name}.txt", "encoding": "text"} for name in body.files}
+        made.properties += [
+            Property(name=name, value="", comment=f"{FILL_IN}: what the file holds") for name in body.files
+        ]
+
+
+def _write_xml(text: str, made: Draft) -> None:
+    parser = etree.XMLParser(resolve_entities=False, no_network=True, remove_comments=True, remove_pis=True)
+    try:
+        root = etree.fromstring(text.encode(), parser)
+    except (etree.XMLSyntaxError, ValueError):
+        made.settings |= {"body": "text", "template": _literal(text), "content_type": "application/xml"}
+        made.notes.append("the body is not well-formed XML: it is taken as text")
+        return
+    made.settings["xml_root"] = _tag(root)
+    made.properties = [_property(name, value) for name, value in _elements(root, "")]
+
+
+def _elements(element: Any, path: str) -> Iterator[tuple[str, str]]:
+    """What an element holds, under the names that the mapping has for it (docs/connectors/http.md, Bodies)."""
+    inherited = element.getparent().nsmap if element.getparent() is not None else {}
+    for prefix, uri in element.nsmap.items():
+        if inherited.get(prefix) != uri:
+            yield f"{path}@xmlns{f':{prefix}' if prefix else ''}", uri
+    for name, value in element.attrib.items():
+        yield f"{path}@{_tag(element, name)}", value
+    children = list(element)
+    text = (element.text or "").strip()
+    if not children and path:
+        attributes = bool(element.attrib) or element.nsmap != inherited
+        yield (f"{path}#text" if attributes else path), element.text or ""
+    elif text:
+        yield f"{path}#text", text
+    names = [_tag(child) for child in children]
+    for place, (child, name) in enumerate(zip(children, names, strict=True)):
+        place_among = f".{names[:place].count(name)}" if names.count(name) > 1 else ""
+        yield from _elements(child, f"{path}.{name}{place_among}" if path else f"{name}{place_among}")
+
+
+def _tag(element: Any, name: str | None = None) -> str:
+    """A name with the prefix it is written with."""
+    found = etree.QName(element if name is None else name)
+    if found.namespace is None:
+        return str(found.localname)
+    if name is None:
+        prefix = element.prefix
+    else:
+        prefix = next((one for one, uri in element.nsmap.items() if uri == found.namespace and one), "xml")
+    return f"{prefix}:{found.localname}" if prefix else str(found.localname)
+
+
+def _flat(value: Mapping[str, Any], path: str) -> Iterator[tuple[str, Any]]:
+    """An object's values under dotted names; what dots cannot name stays nested in one value."""
+    for name, inner in value.items():
+        below = f"{path}.{name}" if path else name
+        if isinstance(inner, dict) and inner and all(_is_segment(key) for key in inner):
+            yield from _flat(inner, below)
+        elif isinstance(inner, list) and inner and all(_is_flat_object(one) for one in inner):
+            for place, one in enumerate(inner):
+                yield from _flat(one, f"{below}.{place}")
+        else:
+            yield below, inner
+
+
+def _is_flat_object(value: Any) -> bool:
+    return isinstance(value, dict) and bool(value) and all(_is_segment(key) for key in value)
+
+
+def _is_segment(key: str) -> bool:
+    return key != "" and "." not in key and not (key.isascii() and key.isdigit())
+
+
+def _property(name: str, value: Any) -> Property:
+    known = field_of(name) if isinstance(value, str) and value else None
+    if (is_secret(name) and value not in ("", None)) or (not known and references(value)):
+        return Property(name=name, value="", comment=f"{FILL_IN}: a secret, which a mapping cannot refer to", off=True)
+    if known:
+        return Property(name=name, value=f"{{{{ lead.{known} }}}}", comment=f"for example {_shown(value)}")
+    if isinstance(value, str | list | dict):
+        value = _literal(value)
+    return Property(name=name, value=value, comment=TO_MAP)
+
+
+def _literal(value: Any) -> Any:
+    """A value as a mapping sends it as it stands: braces that would open a template are written by one."""
+    match value:
+        case str():
+            return re.sub(r"\{(?=[{%])", "{{ '{' }}", value)
+        case list():
+            return [_literal(one) for one in value]
+        case dict():
+            return {name: _literal(one) for name, one in value.items()}
+        case _:
+            return value
+
+
+def _check(made: Draft, required: frozenset[str]) -> None:
+    """Turn off what a mapping cannot have, saying so, and say which properties are secrets."""
+    kept: dict[str, Any] = {}
+    for place, one in enumerate(made.properties):
+        if one.off:
+            made.notes.append(
+                f"{_shown(one.name)}: a secret in the body; a mapping cannot refer to one, so it is left out"
+            )
+            continue
+        try:
+            compile_mapping({**kept, one.name: one.value})
+        except InvalidTemplate as error:
+            made.properties[place] = Property(name=one.name, value=one.value, comment=FILL_IN, off=True)
+            made.notes.append(f"cannot be mapped, so it is left out: {error}")
+        else:
+            kept[one.name] = one.value
+        if one.name in required and one.comment:
+            comment = f"required; {one.comment}"
+            made.properties[place] = Property(name=one.name, value=one.value, comment=comment)
+
+
+def _shown(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _EXAMPLE_CHARACTERS else f"{line[:_EXAMPLE_CHARACTERS]}…"

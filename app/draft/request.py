@@ -1,0 +1,51 @@
+"""A request as somebody else described it: what a draft of a destination is made from. Values only."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Body:
+    """What a request carries.
+
+    `value` is the JSON value, (name, value) pairs of a form, a query or a multipart body, the text of XML or of anything
+    else; `files` are the names of multipart parts that are files.
+    """
+
+    kind: Literal["json", "form", "multipart", "xml", "text", "query", "none"]
+    value: Any = None
+    files: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credential:
+    """How the request shows who it is: what stands for `auth` in the settings, with the secret's place in `suffix`.
+
+    `suffix` ends the name of the environment variable; `variable` is that name itself where the description has one.
+    """
+
+    kind: Literal["basic", "bearer", "api_key"]
+    suffix: str
+    name: str = ""
+    """User name, or name of the header or query parameter."""
+    place: Literal["header", "query"] = "header"
+    variable: str | None = None
+    secret_user: bool = False
+    """Of Basic: the user name is the secret, and there is no password."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Request:
+    """One request. `required` names properties that must be sent, `notes` what a person has to know of it."""
+
+    method: str
+    url: str
+    headers: list[tuple[str, str]] = field(default_factory=list)
+    body: Body = field(default_factory=lambda: Body(kind="none"))
+    credentials: list[Credential] = field(default_factory=list)
+    secret_headers: list[tuple[str, str, str]] = field(default_factory=list)
+    required: Sequence[str] = ()
+    timeout_seconds: float | None = None
+    response: dict[str, Any] | None = None
+    notes: list[str] = field(default_factory=list)

@@ -1,0 +1,344 @@
+"""Destinations made from curl commands: what they would send is what curl sends, and no secret is in the file."""
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from lxml import etree
+
+from app.cli.main import run
+from app.config.yaml import parse
+from app.connectors.http.settings import HttpSettings
+from app.draft.curl import read_command
+from app.draft.destination import draft
+from app.draft.shell import split
+from app.draft.writing import write
+from app.errors import InvalidInput
+from app.mapping import compile_mapping
+from tests.cli.conftest import Ran, Run
+from tests.conftest import lacking
+from tests.connectors.fault_server import FaultServer, Received, answer, running
+
+SECRET = "sk-live-7f1c9a"
+LEAD = {
+    "email": "ann.lee@example.com",
+    "first_name": "Ann",
+    "last_name": "Lee",
+    "phone_1": "+14155550132",
+    "postal_code": "02134",
+    "comments": "it's fine\nreally",
+    "city": "Zürich",
+}
+JSON = '{"email": "ann.lee@example.com", "n": 3, "rate": 1.5, "ok": true, "none": null, "empty": "", "list": [1, "b"]}'
+NESTED = '{"lead": {"contact": {"firstName": "Ann", "zip": "02134"}, "items": [{"a": 1}, {"a": 2, "b": {"c": "x y"}}]}}'
+HARD = '{"yes": "no", "date": "2026-11-23", "zip code": "02134", "a: b": "# x", "quote": "\\"q\\"", "uni": "\\u00e9\\u2028"}'
+
+# Forms as API docs, Postman, Insomnia and browsers (Chrome, Firefox) write them. URL stands for the server's address.
+COMMANDS: Mapping[str, str] = {
+    "docs-json": f"curl -X POST URL/v1/leads -H 'Content-Type: application/json' -d '{JSON}'",
+    "docs-nested": f"curl --request POST --url URL/v1/leads --header 'content-type: application/json' --data '{NESTED}'",
+    "hard-yaml": f"curl URL/x -H 'Content-Type: application/json' --data-raw '{HARD}'",
+    "continued": "curl -X PUT \\\n  'URL/v1/leads/7?src=web' \\\n  -H 'Content-Type: application/json' \\\n"
+    '  -d \'{"first_name": "Ann"}\'',
+    "continued-crlf": "curl URL/x \\\r\n -H 'Content-Type: application/json' \\\r\n -d '{}'",
+    "json-option": 'curl --json \'{"a": {"b": 1}}\' URL/x',
+    "json-twice": "curl --json '{\"a\": 1' --json ', \"b\": 2}' URL/x",
+    "chrome": "curl 'URL/api/lead' -H 'accept: application/json, text/plain, */*' -H 'accept-language: en-US,en;q=0.9' "
+    "-H 'content-type: application/json' -H 'origin: https://forms.example' "
+    "-H 'sec-ch-ua: \"Chromium\";v=\"130\"' -H 'sec-fetch-mode: cors' -H 'user-agent: Mozilla/5.0 (X11)' "
+    '--data-raw $\'{"comments":"it\\\'s fine\\\\nreally","mark":"\\u0021"}\' --compressed --insecure',
+    "form": "curl URL/x -d email=ann.lee@example.com -d 'first_name=Ann&last_name=Lee' --data 'campaign=a b'",
+    "form-encoded": "curl URL/x --data-urlencode 'email=ann.lee@example.com' --data-urlencode 'city=Zürich' "
+    "--data-urlencode '=x y' --data-urlencode 'sp=a b+c&d'",
+    "form-repeats": "curl URL/x -d 'tag=a&tag=b&user%5Bemail%5D=ann.lee%40example.com&a.b=1&blank='",
+    "joined-short": "curl -sSXPATCH URL/x -da=1 -HX-One:1",
+    "get": "curl -G URL/x -d email=ann.lee@example.com --data-urlencode 'q=a b'",
+    "get-query": "curl 'URL/x?first_name=Ann&src=7'",
+    "get-joined": "curl -G 'URL/x?src=7' -d last_name=Lee",
+    "post-query": "curl -X POST 'URL/x?src=7&a=%20b' -d a=1",
+    "delete": "curl -X DELETE URL/x/7",
+    "basic": f"curl -u ann:{SECRET} URL/x -d a=1",
+    "basic-in-url": f"curl URLUSER/x -d a=1 # ann:{SECRET}",
+    "key-as-user": f"curl URL/x -u {SECRET}: -d a=1",
+    "basic-header": "curl URL/x -H 'Authorization: Basic YW5uOnNrLWxpdmUtN2YxYzlh' -d a=1",
+    "bearer": f'curl URL/x -H "Authorization: Bearer {SECRET}" -d a=1',
+    "bearer-option": f"curl URL/x --oauth2-bearer {SECRET} -d a=1",
+    "other-scheme": f"curl URL/x -H 'Authorization: Token token={SECRET}' -d a=1",
+    "key-header": f"curl URL/x -H 'X-API-Key: {SECRET}' -d a=1",
+    "key-query": f"curl 'URL/x?src=7&api_key={SECRET}' -d a=1",
+    "two-credentials": f"curl 'URL/x?token={SECRET}' -H 'X-API-Key: {SECRET}' -H 'Authorization: Bearer {SECRET}' -d a=1",
+    "cookie": f"curl URL/x -b 'session={SECRET}; a=b' -A agent/1 -e https://ref.example/ -d a=1",
+    "variables": 'curl "URL/x?k=${PART}" -H "Authorization: Bearer $PART_TOKEN" -d a=1',
+    "headers": "curl URL/x -H 'X-Empty;' -H 'Accept:' -H 'X-One: a: b' -d a=1",
+    "xml": "curl URL/x -H 'Content-Type: text/xml' -d '<lead id=\"7\"><email>ann.lee@example.com</email>"
+    '<phone type="home">+14155550132</phone><n>1</n><n>2</n><deep><a b="&lt;c"/></deep></lead>\'',
+    "soap": "curl URL/x -H 'Content-Type: application/soap+xml; charset=utf-8' -d '<s:Envelope "
+    'xmlns:s="http://www.w3.org/2003/05/soap-envelope"><s:Body><m:Add xmlns:m="urn:m"><m:zip>02134</m:zip></m:Add>'
+    "</s:Body></s:Envelope>'",
+    "json-array": 'curl URL/x -H \'Content-Type: application/json\' -d \'[{"email": "ann.lee@example.com"}, {"a": {"b": 1}}]\'',
+    "text": "curl URL/x -H 'Content-Type: text/csv' -d 'a;b;c'",
+    "multipart": "curl URL/x -F email=ann.lee@example.com -F 'note=a b;type=text/plain' --form-string 'at=@x'",
+}
+NEEDS = {"json-array": "json_array", "text": "template", "multipart": "files"}
+OURS = {
+    "idempotency-key",
+    "content-length",
+    "host",
+    "user-agent",
+    "accept",
+    "accept-encoding",
+    "expect",
+    "content-type",
+}
+ENVIRONMENT = {"PART": "p%20q", "PART_TOKEN": SECRET}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[FaultServer]:
+    with running(answer(200, b"{}")) as found:
+        yield found
+
+
+@pytest.fixture
+def told(server: FaultServer) -> FaultServer:
+    server.received.clear()
+    return server
+
+
+def imported(lonely: Run, command: str, folder: Path) -> tuple[Ran, Path]:
+    """The command imported as the only destination of a folder of configuration, which is valid."""
+    made = lonely("import-curl", command)
+    assert made.code == 0, made.err
+    file = folder / "config" / "destinations" / "keen.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text(made.out)
+    checked = lonely("config", "validate", file.parent.parent)
+    assert checked.code == 0, checked.err + made.out
+    return made, file
+
+
+def from_curl(command: str, told: FaultServer) -> Received:
+    if shutil.which("curl") is None:
+        lacking("curl")
+    subprocess.run(
+        ["bash", "-c", command], env={**os.environ, **ENVIRONMENT}, check=True, capture_output=True, timeout=30
+    )
+    return told.received.pop()
+
+
+def read_body(kind: str, body: bytes) -> Any:
+    """A body such that two ways to write it compare equal."""
+    if "json" in kind:
+        return json.loads(body)
+    if "xml" in kind:
+        return etree.tostring(etree.fromstring(body), method="c14n")
+    return sorted(parse_qsl(body.decode(), keep_blank_values=True)) if "urlencoded" in kind else body
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_what_is_sent_is_what_curl_sends(
+    lonely: Run, told: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    if name in NEEDS and NEEDS[name] not in HttpSettings.model_fields:
+        pytest.skip(f"http destinations have no setting {NEEDS[name]}")
+    userful = told.url.replace("://", f"://ann:{SECRET}@")
+    command = COMMANDS[name].replace("URLUSER", userful).replace("URL", told.url)
+    theirs = from_curl(command.replace("\r\n", "\n"), told)
+    made, file = imported(lonely, command, tmp_path)
+    assert SECRET not in made.out + made.err
+    for variable in [line.split()[1].rstrip(":") for line in made.out.splitlines() if line.startswith("#   ")]:
+        monkeypatch.setenv(variable, ENVIRONMENT.get(variable, secret_of(variable, theirs)))
+    lead = tmp_path / "lead.json"
+    lead.write_text(json.dumps(LEAD))
+    shown = lonely("preview", file, lead, "--reveal")
+    assert shown.code == 0, shown.err
+    assert lonely("test", file, lead).code == 0, made.out
+    ours = told.received.pop()
+    assert (shown.json["method"], shown.json["url"]) == (ours.method, told.url + ours.target)
+    assert ours.method == theirs.method
+    assert same_target(ours.target) == same_target(theirs.target)
+    for header in theirs.headers.keys() - OURS - {one for one in theirs.headers if one.startswith("sec-")}:
+        assert ours.headers[header] == theirs.headers[header], header
+    kind = theirs.headers.get("content-type", "")
+    if name != "multipart":  # each has a boundary of its own
+        assert ours.headers.get("content-type", "").partition(";")[0] == kind.partition(";")[0]
+        assert read_body(kind, ours.body) == read_body(kind, theirs.body)
+
+
+def secret_of(variable: str, theirs: Received) -> str:
+    if variable.endswith("_COOKIE"):
+        return theirs.headers["cookie"]
+    return theirs.headers["authorization"] if variable.endswith("_AUTHORIZATION") else SECRET
+
+
+def same_target(target: str) -> tuple[str, list[tuple[str, str]]]:
+    parts = urlsplit(target)
+    return parts.path, sorted(parse_qsl(parts.query, keep_blank_values=True))
+
+
+def test_fields_are_mapped_by_their_names_and_the_others_are_marked(lonely: Run, tmp_path: Path) -> None:
+    made, _ = imported(
+        lonely, 'curl https://www.acme.example/in -d "email=a@b.co&user[first-name]=Ann&src=7"', tmp_path
+    )
+    assert 'email: "{{ lead.email }}" # for example a@b.co' in made.out
+    assert '"user[first-name]": "{{ lead.first_name }}"' in made.out
+    assert 'src: "7" # to map: now the same for every lead' in made.out
+    assert "not mapped yet, the same for every lead: src" in made.err
+
+
+def test_secrets_become_references_and_are_named(lonely: Run, tmp_path: Path) -> None:
+    made, _ = imported(lonely, f"curl https://api.acme.example/in -u ann:{SECRET} -d password={SECRET}&a=1", tmp_path)
+    assert SECRET not in made.out + made.err
+    assert 'password: "${env:ACME_PASSWORD}"' in made.out
+    assert "set ACME_PASSWORD: the password" in made.err
+    assert "password: a secret in the body" in made.err
+
+
+@pytest.mark.parametrize(
+    ("more", "note"),
+    [
+        ("-L", "--location is left out: redirects are not followed"),
+        ("-k", "--insecure is left out: certificates are always checked"),
+        ("--frobnicate", "--frobnicate is left out: it is not known here"),
+        ("-y7", "-y is left out: it is not known here"),
+        ("-x http://proxy.example:1", "--proxy is left out"),
+        ("| jq .", "what follows the command"),
+        ("-H 'Host: other.example'", "left out: Host"),
+        ("-H @file", "headers from a file are left out"),
+        ("https://other.example", "only the first of its addresses is taken"),
+    ],
+)
+def test_what_has_no_place_is_told(lonely: Run, tmp_path: Path, more: str, note: str) -> None:
+    made, _ = imported(lonely, f"curl https://acme.example/in -d a=1 {more}", tmp_path)
+    assert note in made.err
+
+
+@pytest.mark.parametrize(
+    ("command", "complaint"),
+    [
+        ("wget https://acme.example", "is no curl command"),
+        ("", "is no curl command"),
+        ("curl", "names no address"),
+        ("curl https://acme.example -d", "-d has no value"),
+        ("curl 'https://acme.example", "a ' is not closed"),
+        ("curl $'https://acme.example", "a $' is not closed"),
+        ('curl "https://acme.example', 'a " is not closed'),
+        ("curl https://acme.example -d $(cat x)", "runs another program"),
+        ("curl https://acme.example -d `cat x`", "runs another program"),
+        ("curl -I https://acme.example", "a HEAD request delivers nothing"),
+        ("curl https://a.example --next https://b.example", "only the first request"),
+        ("curl https://acme.example -d @/nowhere/at/all", "cannot be read as text"),
+        ("curl https://acme.example -X BREW", "the method 'BREW' delivers nothing"),
+        ("curl https://acme.example -m soon", "--max-time is no number"),
+        ("curl ftp://acme.example", "is http or https, not 'ftp'"),
+        ("curl 'http://[x'", "its address is none"),
+        ("curl https://acme.example -F a", "--form has no = in it"),
+    ],
+)
+def test_a_command_that_cannot_be_taken_says_why(lonely: Run, command: str, complaint: str) -> None:
+    found = lonely("import-curl", command)
+    assert (found.code, found.out) == (1, "")
+    assert complaint in found.err
+
+
+def test_a_command_may_come_from_stdin_and_name_files(lonely: Run, tmp_path: Path) -> None:
+    body = tmp_path / "body.json"
+    body.write_text('{\n"email": "a@b.co"}')
+    command = f"curl https://acme.example/in -m 7 -H 'Content-Type: application/json' -d @{body}"
+    found = lonely("import-curl", "-", stdin=command)
+    assert 'email: "{{ lead.email }}"' in found.out
+    assert "timeout_seconds: 7.0" in found.out
+
+
+texts = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=20)
+
+
+@given(words=st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")), min_size=1))
+def test_words_are_cut_as_they_were_quoted(words: list[str]) -> None:
+    assert split(shlex.join(words)) == (words, "")
+
+
+@given(command=st.text(st.sampled_from("curl -dHXF'\"\\$({`@:=&a1 \n;|<>") | st.characters(exclude_categories=["Cs"])))
+def test_whatever_is_given_is_read_or_refused(command: str) -> None:
+    for text in (command, f"curl {command}", f"curl https://acme.example {command}"):
+        try:
+            made = draft(read_command(text, lambda _: b""))
+        except InvalidInput:
+            continue
+        assert isinstance(parse(write(made, origin="a curl command").encode(), "keen.yaml").value, dict)
+
+
+options = st.sampled_from(
+    ["-X", "-H", "-d", "--data-raw", "--json", "-F", "-u", "-G", "-b", "--data-urlencode", "--url-query", "-m"]
+)
+words = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=15) | st.sampled_from(
+    [
+        "Content-Type: application/json",
+        "Content-Type: text/xml",
+        '{"a": {"b.c": 1, "": 2}, "1": {"2": 3}}',
+        '<a xmlns="u"><b c="1"/>x</a>',
+        "a.b=1&a=2&..=3",
+        "token=x",
+        "{{x",
+        "{%x",
+    ]
+)
+
+
+@given(pairs=st.lists(st.tuples(options, words), max_size=4), path=words)
+def test_what_is_written_is_read_back_and_can_be_mapped(pairs: list[tuple[str, str]], path: str) -> None:
+    command = shlex.join(["curl", f"https://acme.example/{path}", *(word for pair in pairs for word in pair)])
+    try:
+        made = draft(read_command(command, lambda _: b"x"))
+    except InvalidInput:
+        return
+    found = parse(write(made, origin="a curl command").encode(), "keen.yaml").value
+    mapping = {one.name: one.value for one in made.properties if not one.off}
+    assert (found["settings"], found.get("mapping") or {}) == (made.settings, mapping)
+    compile_mapping(mapping)
+
+
+names = st.text(st.sampled_from("abcdefgh_- :#'\"&=é"), min_size=1, max_size=8).filter(str.strip)
+values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**15), 10**15) | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@given(
+    line=st.tuples(st.sampled_from(["POST", "PUT", "PATCH", "DELETE"]), st.text(st.sampled_from("abc/"), max_size=6)),
+    headers=st.dictionaries(st.sampled_from(["X-A", "X-B", "Accept"]), st.sampled_from(["1", "a: b", "é"]), max_size=3),
+    body=st.dictionaries(names, values, min_size=1, max_size=4),
+)
+def test_a_command_made_of_random_parts_gives_the_request_of_its_parts(
+    tmp_path_factory: pytest.TempPathFactory,
+    capsys: pytest.CaptureFixture[str],
+    line: tuple[str, str],
+    headers: dict[str, str],
+    body: dict[str, Any],
+) -> None:
+    method, path = line
+    words = ["curl", "-X", method, f"https://acme.example/{path}", "-H", "Content-Type: application/json"]
+    for name, value in headers.items():
+        words += ["-H", f"{name}: {value}"]
+    capsys.readouterr()
+    assert run(["import-curl", shlex.join([*words, "--data-raw", json.dumps(body)])]) == 0
+    folder = tmp_path_factory.mktemp("made")
+    (folder / "keen.yaml").write_text(capsys.readouterr().out)
+    (folder / "lead.json").write_text("{}")
+    assert run(["preview", str(folder / "keen.yaml"), str(folder / "lead.json")]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["method"], shown["url"]) == (method, f"https://acme.example/{path}")
+    assert headers.items() <= shown["headers"].items()
+    assert json.loads(shown["body"]) == body
