@@ -4,14 +4,22 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
+import requests
 import typer
 from rich.markup import escape
 
-from app.cli.file import STDIN
-from app.cli.output import say
+from app.cli.file import STDIN, read_input
+from app.cli.output import print_table, say
+from app.config.schema import LimitsConfig
+from app.connectors._transport import exchange, session
 from app.draft.curl import read_command
-from app.draft.destination import TO_MAP, Draft, draft
+from app.draft.destination import FILL_IN, TO_MAP, Draft, draft
+from app.draft.document import MOST_BYTES, Document
+from app.draft.operation import from_operation
 from app.draft.writing import write
+from app.errors import Complaint, InvalidInput
+
+FETCH_SECONDS = 30.0
 
 
 def import_curl(
@@ -32,7 +40,52 @@ def _print(made: Draft, *, origin: str) -> None:
         say(f"[yellow]note:[/yellow] {escape(note)}")
     for name, what in made.variables.items():
         say(f"[yellow]note:[/yellow] set {escape(name)}: {escape(what)}")
+    if missing := [one.name for one in made.properties if FILL_IN in one.comment and not one.off]:
+        say(f"[yellow]note:[/yellow] to fill in: {escape(', '.join(missing))}")
     same = [one.name for one in made.properties if TO_MAP in one.comment]
     if same:
         say(f"[yellow]note:[/yellow] not mapped yet, the same for every lead: {escape(', '.join(same))}")
     typer.echo(write(made, origin=origin), nl=False)
+
+
+def import_openapi(
+    document: Annotated[
+        str,
+        typer.Argument(metavar="DOCUMENT", help="Address or file of an OpenAPI 3 document, JSON or YAML; - is stdin."),
+    ],
+    operation: Annotated[
+        str | None, typer.Option("--operation", help="Its operationId, or method and path: 'POST /leads'.")
+    ] = None,
+) -> None:
+    """Print a destination to start from, made from an operation of an OpenAPI document.
+
+    Without --operation the operations are listed, unless there is only one. Properties that are required, or whose names tell
+    which field of a lead they mean, are in the mapping; the others stand there as comments. Places to fill in are marked.
+    """
+    found = Document(_content(document), document)
+    known = found.operations()
+    if not known:
+        raise InvalidInput([Complaint(field="document", detail="has no operation")])
+    if operation is None and len(known) > 1:
+        print_table(
+            ["operation", "method and path", "what"],
+            [tuple(map(escape, (one.id, one.line, one.summary))) for one in known],
+        )
+        say("choose one: `--operation NAME`")
+        return
+    chosen = known[0] if operation is None else found.operation(operation)
+    _print(from_operation(found, chosen), origin=f"the operation {chosen.line} of an OpenAPI document")
+
+
+def _content(document: str) -> bytes:
+    if not document.startswith(("http://", "https://")):
+        return read_input(document, most_bytes=MOST_BYTES)
+    with session(LimitsConfig(timeout_seconds=FETCH_SECONDS)) as through:
+        request = through.prepare_request(requests.Request("GET", document))
+        answer = exchange(through, request, deadline=through.deadline(), body_cap_bytes=MOST_BYTES)
+    if answer.status != requests.codes.ok or answer.truncated:
+        what = (
+            "is too long" if answer.truncated else f"was answered with HTTP {answer.status}; redirects are not followed"
+        )
+        raise InvalidInput([Complaint(field="document", detail=what)])
+    return answer.body

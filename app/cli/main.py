@@ -68,6 +68,11 @@ COMMANDS = {
         panel=CONFIGURATION,
         help="Print a destination to start from, made from a curl command.",
     ),
+    "import-openapi": Entry(
+        place="drafting:import_openapi",
+        panel=CONFIGURATION,
+        help="Print a destination to start from, made from an operation of an OpenAPI document.",
+    ),
     "key": Entry(place="key:commands", panel=CONFIGURATION, help="Make, list and revoke keys of the HTTP API."),
     "api": Entry(place="part:api", panel=PARTS, help="Run the HTTP API."),
     "worker": Entry(place="part:worker", panel=PARTS, help="Run one worker process."),

@@ -17,6 +17,16 @@ MAX_BYTES = 1_048_576
 MAX_DEPTH = 32
 MAX_VALUES = 20_000
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """How large a document may be: bytes, levels, and values with aliases counted in full."""
+
+    bytes: int = MAX_BYTES
+    depth: int = MAX_DEPTH
+    values: int = MAX_VALUES
+
+
 Path = tuple[str, ...]
 
 _TAG = "tag:yaml.org,2002:"
@@ -37,16 +47,16 @@ class Parsed:
     lines: Mapping[Path, int]
 
 
-def parse(content: bytes, file: str) -> Parsed:
+def parse(content: bytes, file: str, bounds: Bounds = Bounds()) -> Parsed:
     """Read one YAML document; raises `InvalidConfig` with file and line."""
-    if len(content) > MAX_BYTES:
-        raise _invalid(file, None, f"longer than {MAX_BYTES} bytes")
+    if len(content) > bounds.bytes:
+        raise _invalid(file, None, f"longer than {bounds.bytes} bytes")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise _invalid(file, content.count(b"\n", 0, error.start) + 1, "is not UTF-8") from None
     try:
-        _check_depth(text, file)
+        _check_depth(text, file, bounds.depth)
         node = yaml.compose(text, Loader=yaml.CSafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -56,17 +66,17 @@ def parse(content: bytes, file: str) -> Parsed:
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise _invalid(file, line, "has a character that YAML does not allow") from None
-    return _Reader(file).read(node)
+    return _Reader(file, bounds).read(node)
 
 
-def _check_depth(text: str, file: str) -> None:
+def _check_depth(text: str, file: str, most: int) -> None:
     # Before composing: libyaml's composer recurses in C.
     depth = 0
     for event in yaml.parse(text, Loader=yaml.CSafeLoader):
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
-            if depth > MAX_DEPTH:
-                raise _invalid(file, _line(event), f"is nested more than {MAX_DEPTH} levels deep")
+            if depth > most:
+                raise _invalid(file, _line(event), f"is nested more than {most} levels deep")
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
 
@@ -74,20 +84,20 @@ def _check_depth(text: str, file: str) -> None:
 class _Reader:
     """Turns nodes into values, noting lines; counts what aliases expand to."""
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str, bounds: Bounds) -> None:
         self._file = file
+        self._bounds = bounds
         self._lines: dict[Path, int] = {}
         self._count = 0
 
     def read(self, node: yaml.Node | None) -> Parsed:
-        return Parsed(value=None if node is None else self._value(node, (), MAX_DEPTH), lines=self._lines)
+        return Parsed(value=None if node is None else self._value(node, (), self._bounds.depth), lines=self._lines)
 
     def _value(self, node: yaml.Node, path: Path, depth: int) -> Any:
         self._count += 1
-        if self._count > MAX_VALUES or depth < 0:
-            raise self._problem(
-                node, f"has more than {MAX_VALUES} values or {MAX_DEPTH} levels, aliases counted in full"
-            )
+        if self._count > self._bounds.values or depth < 0:
+            most = f"{self._bounds.values} values or {self._bounds.depth} levels"
+            raise self._problem(node, f"has more than {most}, aliases counted in full")
         self._lines.setdefault(path, node.start_mark.line + 1)
         match node:
             case yaml.MappingNode(tag="tag:yaml.org,2002:map"):

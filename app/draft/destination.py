@@ -5,7 +5,7 @@ the others keep the value they have in the description, marked, as long as nobod
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -13,6 +13,7 @@ from urllib.parse import quote, urlsplit
 from lxml import etree
 
 from app.config.secrets import references
+from app.draft.body import elements, flat, tag
 from app.draft.field import field_of
 from app.draft.request import Body, Credential, Request
 from app.errors import InvalidTemplate
@@ -48,8 +49,8 @@ class Draft:
     notes: list[str] = field(default_factory=list)
 
 
-def draft(request: Request) -> Draft:
-    """A destination to start from."""
+def draft(request: Request, properties: Sequence[Property] | None = None) -> Draft:
+    """A destination to start from; `properties` where they are known, else they are those of the request's body."""
     made = Draft(notes=list(request.notes), response=request.response)
     url = _credentials(request, made)
     made.settings = {"url": url, **made.settings}
@@ -59,7 +60,13 @@ def draft(request: Request) -> Draft:
         method = "POST"
     if method != "POST":
         made.settings["method"] = method
-    _write_body(request, made)
+    if properties is None:
+        _write_body(request, made)
+    else:
+        made.settings["body"] = request.body.kind
+        made.settings |= request.body.value or {}
+        made.properties = list(properties)
+    _check(made)
     if made.settings.get("body") == "json":
         del made.settings["body"]
     # Credentials last: they are what the reader looks for.
@@ -142,24 +149,23 @@ def _write_body(request: Request, made: Draft) -> None:
         case "xml":
             _write_xml(body.value, made)
         case "text":
-            settings["template"] = _literal(body.value)
+            settings["template"] = literal(body.value)
             types = [name for name in settings.get("headers", {}) if name.lower() == "content-type"]
             if types:
                 settings["content_type"] = settings["headers"].pop(types[0])
             if not settings.get("headers", True):
                 del settings["headers"]
-    _check(made, frozenset(request.required))
 
 
 def _write_json(value: Any, made: Draft) -> None:
     if isinstance(value, dict):
-        made.properties = [_property(name, found) for name, found in _flat(value, "")]
+        made.properties = [_property(name, found) for name, found in flat(value, "")]
     elif isinstance(value, list) and value and all(isinstance(one, dict) for one in value):
         made.settings["json_array"] = True
         made.properties = [
             _property(f"{place}.{name}" if name else str(place), found)
             for place, one in enumerate(value)
-            for name, found in _flat(one, "")
+            for name, found in flat(one, "")
         ]
     else:
         made.settings |= {"body": "text", "template": "", "content_type": "application/json"}
@@ -174,7 +180,7 @@ def _write_pairs(body: Body, made: Draft) -> None:
     made.properties = [_property(name, value) for name, value in values.items()]
     for name in values:
         if any(part.isdigit() for part in name.split(".")[1:]):
-            made.notes.append(f"{_shown(name)}: a number between dots makes a list, whose places are not written")
+            made.notes.append(f"{shown(name)}: a number between dots makes a list, whose places are not written")
     if body.kind == "multipart" and body.files:
         made.settings["files"] = {name: {"filename": f"{name}.txt", "encoding": "text"} for name in body.files}
         made.properties += [
@@ -187,65 +193,11 @@ def _write_xml(text: str, made: Draft) -> None:
     try:
         root = etree.fromstring(text.encode(), parser)
     except (etree.XMLSyntaxError, ValueError):
-        made.settings |= {"body": "text", "template": _literal(text), "content_type": "application/xml"}
+        made.settings |= {"body": "text", "template": literal(text), "content_type": "application/xml"}
         made.notes.append("the body is not well-formed XML: it is taken as text")
         return
-    made.settings["xml_root"] = _tag(root)
-    made.properties = [_property(name, value) for name, value in _elements(root, "")]
-
-
-def _elements(element: Any, path: str) -> Iterator[tuple[str, str]]:
-    """What an element holds, under the names that the mapping has for it (docs/connectors/http.md, Bodies)."""
-    inherited = element.getparent().nsmap if element.getparent() is not None else {}
-    for prefix, uri in element.nsmap.items():
-        if inherited.get(prefix) != uri:
-            yield f"{path}@xmlns{f':{prefix}' if prefix else ''}", uri
-    for name, value in element.attrib.items():
-        yield f"{path}@{_tag(element, name)}", value
-    children = list(element)
-    text = (element.text or "").strip()
-    if not children and path:
-        attributes = bool(element.attrib) or element.nsmap != inherited
-        yield (f"{path}#text" if attributes else path), element.text or ""
-    elif text:
-        yield f"{path}#text", text
-    names = [_tag(child) for child in children]
-    for place, (child, name) in enumerate(zip(children, names, strict=True)):
-        place_among = f".{names[:place].count(name)}" if names.count(name) > 1 else ""
-        yield from _elements(child, f"{path}.{name}{place_among}" if path else f"{name}{place_among}")
-
-
-def _tag(element: Any, name: str | None = None) -> str:
-    """A name with the prefix it is written with."""
-    found = etree.QName(element if name is None else name)
-    if found.namespace is None:
-        return str(found.localname)
-    if name is None:
-        prefix = element.prefix
-    else:
-        prefix = next((one for one, uri in element.nsmap.items() if uri == found.namespace and one), "xml")
-    return f"{prefix}:{found.localname}" if prefix else str(found.localname)
-
-
-def _flat(value: Mapping[str, Any], path: str) -> Iterator[tuple[str, Any]]:
-    """An object's values under dotted names; what dots cannot name stays nested in one value."""
-    for name, inner in value.items():
-        below = f"{path}.{name}" if path else name
-        if isinstance(inner, dict) and inner and all(_is_segment(key) for key in inner):
-            yield from _flat(inner, below)
-        elif isinstance(inner, list) and inner and all(_is_flat_object(one) for one in inner):
-            for place, one in enumerate(inner):
-                yield from _flat(one, f"{below}.{place}")
-        else:
-            yield below, inner
-
-
-def _is_flat_object(value: Any) -> bool:
-    return isinstance(value, dict) and bool(value) and all(_is_segment(key) for key in value)
-
-
-def _is_segment(key: str) -> bool:
-    return key != "" and "." not in key and not (key.isascii() and key.isdigit())
+    made.settings["xml_root"] = tag(root)
+    made.properties = [_property(name, value) for name, value in elements(root, "")]
 
 
 def _property(name: str, value: Any) -> Property:
@@ -253,33 +205,33 @@ def _property(name: str, value: Any) -> Property:
     if (is_secret(name) and value not in ("", None)) or (not known and references(value)):
         return Property(name=name, value="", comment=f"{FILL_IN}: a secret, which a mapping cannot refer to", off=True)
     if known:
-        return Property(name=name, value=f"{{{{ lead.{known} }}}}", comment=f"for example {_shown(value)}")
+        return Property(name=name, value=f"{{{{ lead.{known} }}}}", comment=f"for example {shown(value)}")
     if isinstance(value, str | list | dict):
-        value = _literal(value)
+        value = literal(value)
     return Property(name=name, value=value, comment=TO_MAP)
 
 
-def _literal(value: Any) -> Any:
+def literal(value: Any) -> Any:
     """A value as a mapping sends it as it stands: braces that would open a template are written by one."""
     match value:
         case str():
             return re.sub(r"\{(?=[{%])", "{{ '{' }}", value)
         case list():
-            return [_literal(one) for one in value]
+            return [literal(one) for one in value]
         case dict():
-            return {name: _literal(one) for name, one in value.items()}
+            return {name: literal(one) for name, one in value.items()}
         case _:
             return value
 
 
-def _check(made: Draft, required: frozenset[str]) -> None:
+def _check(made: Draft) -> None:
     """Turn off what a mapping cannot have, saying so, and say which properties are secrets."""
     kept: dict[str, Any] = {}
     for place, one in enumerate(made.properties):
+        if one.off and FILL_IN in one.comment:
+            why = "a secret in the body; a mapping cannot refer to one" if is_secret(one.name) else one.comment
+            made.notes.append(f"{shown(one.name)} is left out: {why}")
         if one.off:
-            made.notes.append(
-                f"{_shown(one.name)}: a secret in the body; a mapping cannot refer to one, so it is left out"
-            )
             continue
         try:
             compile_mapping({**kept, one.name: one.value})
@@ -288,11 +240,9 @@ def _check(made: Draft, required: frozenset[str]) -> None:
             made.notes.append(f"cannot be mapped, so it is left out: {error}")
         else:
             kept[one.name] = one.value
-        if one.name in required and one.comment:
-            comment = f"required; {one.comment}"
-            made.properties[place] = Property(name=one.name, value=one.value, comment=comment)
 
 
-def _shown(text: str) -> str:
+def shown(text: str) -> str:
+    """A text on one line, short enough for a comment."""
     line = " ".join(text.split())
     return line if len(line) <= _EXAMPLE_CHARACTERS else f"{line[:_EXAMPLE_CHARACTERS]}…"

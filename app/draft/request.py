@@ -1,6 +1,5 @@
 """A request as somebody else described it: what a draft of a destination is made from. Values only."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -10,7 +9,7 @@ class Body:
     """What a request carries.
 
     `value` is the JSON value, (name, value) pairs of a form, a query or a multipart body, the text of XML or of anything
-    else; `files` are the names of multipart parts that are files.
+    else; where only its properties are known, further settings. `files` are the names of multipart parts that are files.
     """
 
     kind: Literal["json", "form", "multipart", "xml", "text", "query", "none"]
@@ -37,7 +36,7 @@ class Credential:
 
 @dataclass(slots=True, kw_only=True)
 class Request:
-    """One request. `required` names properties that must be sent, `notes` what a person has to know of it."""
+    """One request; `notes` tell what a person has to know of it."""
 
     method: str
     url: str
@@ -45,7 +44,6 @@ class Request:
     body: Body = field(default_factory=lambda: Body(kind="none"))
     credentials: list[Credential] = field(default_factory=list)
     secret_headers: list[tuple[str, str, str]] = field(default_factory=list)
-    required: Sequence[str] = ()
     timeout_seconds: float | None = None
     response: dict[str, Any] | None = None
     notes: list[str] = field(default_factory=list)

@@ -24,11 +24,12 @@ from app.draft.shell import split
 from app.draft.writing import write
 from app.errors import InvalidInput
 from app.mapping import compile_mapping
-from tests.cli.conftest import Ran, Run
+from tests.cli.conftest import TREE, Ran, Run
 from tests.conftest import lacking
 from tests.connectors.fault_server import FaultServer, Received, answer, running
 
 SECRET = "sk-live-7f1c9a"
+DOC = TREE / "docs/trying.md"
 LEAD = {
     "email": "ann.lee@example.com",
     "first_name": "Ann",
@@ -200,7 +201,7 @@ def test_secrets_become_references_and_are_named(lonely: Run, tmp_path: Path) ->
     assert SECRET not in made.out + made.err
     assert 'password: "${env:ACME_PASSWORD}"' in made.out
     assert "set ACME_PASSWORD: the password" in made.err
-    assert "password: a secret in the body" in made.err
+    assert "password is left out: a secret in the body" in made.err
 
 
 @pytest.mark.parametrize(
@@ -262,11 +263,13 @@ def test_a_command_may_come_from_stdin_and_name_files(lonely: Run, tmp_path: Pat
 texts = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=20)
 
 
+@settings(deadline=None)
 @given(words=st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")), min_size=1))
 def test_words_are_cut_as_they_were_quoted(words: list[str]) -> None:
     assert split(shlex.join(words)) == (words, "")
 
 
+@settings(deadline=None)
 @given(command=st.text(st.sampled_from("curl -dHXF'\"\\$({`@:=&a1 \n;|<>") | st.characters(exclude_categories=["Cs"])))
 def test_whatever_is_given_is_read_or_refused(command: str) -> None:
     for text in (command, f"curl {command}", f"curl https://acme.example {command}"):
@@ -294,6 +297,7 @@ words = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"
 )
 
 
+@settings(deadline=None)
 @given(pairs=st.lists(st.tuples(options, words), max_size=4), path=words)
 def test_what_is_written_is_read_back_and_can_be_mapped(pairs: list[tuple[str, str]], path: str) -> None:
     command = shlex.join(["curl", f"https://acme.example/{path}", *(word for pair in pairs for word in pair)])
@@ -342,3 +346,11 @@ def test_a_command_made_of_random_parts_gives_the_request_of_its_parts(
     assert (shown["method"], shown["url"]) == (method, f"https://acme.example/{path}")
     assert headers.items() <= shown["headers"].items()
     assert json.loads(shown["body"]) == body
+
+
+def test_the_example_of_the_docs_is_what_comes_out(lonely: Run) -> None:
+    text = DOC.read_text(encoding="utf-8")
+    begun = text.index("$ leadrelay import-curl")
+    written = text[text.index("```yaml\n", begun) + 8 :].partition("```")[0]
+    command = shlex.split(text[begun:].partition(" > ")[0][2:].replace("\\\n", " "))
+    assert lonely(*command[1:]).out.partition("\n\n")[2] == written.partition("\n\n")[2]
