@@ -198,6 +198,8 @@ def _write_xml(text: str, made: Draft) -> None:
         return
     made.settings["xml_root"] = tag(root)
     made.properties = [_property(name, value) for name, value in elements(root, "")]
+    if any((one.tail or "").strip() for one in root.iterdescendants()):
+        made.notes.append("text between the elements of the XML body is left out: a mapping has no place for it")
 
 
 def _property(name: str, value: Any) -> Property:

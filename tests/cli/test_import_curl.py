@@ -196,6 +196,16 @@ def test_fields_are_mapped_by_their_names_and_the_others_are_marked(lonely: Run,
     assert "not mapped yet, the same for every lead: src" in made.err
 
 
+def test_what_of_a_body_cannot_be_mapped_is_told(lonely: Run, tmp_path: Path) -> None:
+    xml = "curl https://acme.example/in -H 'Content-Type: text/xml' -d '<a>x<b/>y</a>'"
+    assert "text between the elements" in imported(lonely, xml, tmp_path)[0].err
+    dotted = """curl https://acme.example/in --json '{"a.b": 1, "a": 2, "..": 3, "c": 4}'"""
+    made, _ = imported(lonely, dotted, tmp_path / "dotted")
+    assert "cannot be mapped, so it is left out: property '..'" in made.err
+    assert "cannot be mapped, so it is left out: property 'a'" in made.err
+    assert "c: 4" in made.out
+
+
 def test_secrets_become_references_and_are_named(lonely: Run, tmp_path: Path) -> None:
     made, _ = imported(lonely, f"curl https://api.acme.example/in -u ann:{SECRET} -d password={SECRET}&a=1", tmp_path)
     assert SECRET not in made.out + made.err
