@@ -159,7 +159,10 @@ def _write_body(request: Request, made: Draft) -> None:
 
 def _write_json(value: Any, made: Draft) -> None:
     if isinstance(value, dict):
-        made.properties = [_property(name, found) for name, found in flat(value, "")]
+        if dotted := [name for name in value if "." in name]:
+            made.notes.append(f"left out, for a dot in a property's name nests it: {shown(', '.join(dotted))}")
+        named = {name: inner for name, inner in value.items() if "." not in name}
+        made.properties = [_property(name, found) for name, found in flat(named, "")]
     elif isinstance(value, list) and value and all(isinstance(one, dict) for one in value):
         made.settings["json_array"] = True
         made.properties = [
@@ -198,6 +201,8 @@ def _write_xml(text: str, made: Draft) -> None:
         return
     made.settings["xml_root"] = tag(root)
     made.properties = [_property(name, value) for name, value in elements(root, "")]
+    if any("." in tag(one) for one in root.iter()):
+        made.notes.append("elements with a dot in their name cannot be mapped: the dot nests them")
     if any((one.tail or "").strip() for one in root.iterdescendants()):
         made.notes.append("text between the elements of the XML body is left out: a mapping has no place for it")
 

@@ -199,11 +199,13 @@ def test_fields_are_mapped_by_their_names_and_the_others_are_marked(lonely: Run,
 def test_what_of_a_body_cannot_be_mapped_is_told(lonely: Run, tmp_path: Path) -> None:
     xml = "curl https://acme.example/in -H 'Content-Type: text/xml' -d '<a>x<b/>y</a>'"
     assert "text between the elements" in imported(lonely, xml, tmp_path)[0].err
-    dotted = """curl https://acme.example/in --json '{"a.b": 1, "a": 2, "..": 3, "c": 4}'"""
+    dotted = """curl https://acme.example/in --json '{"a.b": 1, "": 3, "c": 4}'"""
     made, _ = imported(lonely, dotted, tmp_path / "dotted")
-    assert "cannot be mapped, so it is left out: property '..'" in made.err
-    assert "cannot be mapped, so it is left out: property 'a'" in made.err
+    assert "left out, for a dot in a property's name nests it: a.b" in made.err
+    assert "cannot be mapped, so it is left out: property ''" in made.err
     assert "c: 4" in made.out
+    both, _ = imported(lonely, "curl https://acme.example/in -d 'a=1&a.b=2&c=4'", tmp_path / "both")
+    assert "cannot be mapped, so it is left out: property 'a.b'" in both.err
 
 
 def test_secrets_become_references_and_are_named(lonely: Run, tmp_path: Path) -> None:
