@@ -17,7 +17,8 @@ from app.errors import ConfigurationFault
 M = TypeVar("M", bound=BaseModel)
 Path = tuple[str, ...]
 
-_FORMS = ("{word}", "http://{word}.example", "{word}@{word}.example", "{number}", "/{word}", None)
+_NUMBER = "{number}"
+_FORMS = ("{word}", "http://{word}.example", "{word}@{word}.example", _NUMBER, "/{word}", None)
 """What a setting may want, tried in turn: a word, an address, a mailbox, a number, a path, or nothing at all."""
 _FIRST_NUMBER = 61_000
 _ABSENT = object()
@@ -71,7 +72,8 @@ class StandIns:
                 inside = {name: self._filled(inner, (*path, str(name))) for name, inner in value.items()}
                 return {name: inner for name, inner in inside.items() if inner is not _ABSENT}
             case list():
-                return [self._filled(inner, (*path, str(place))) for place, inner in enumerate(value)]
+                listed = [self._filled(inner, (*path, str(place))) for place, inner in enumerate(value)]
+                return [inner for inner in listed if inner is not _ABSENT]
             case _:
                 return value
 
@@ -81,12 +83,14 @@ class StandIns:
         form = _FORMS[self._forms.setdefault(path, 0)]
         if form is None:
             return _ABSENT
-        return SECRET_REFERENCE.sub(lambda found: self._stand_in(form, found[0]), text)
+        return SECRET_REFERENCE.sub(lambda found: self._stand_in(form, found), text)
 
-    def _stand_in(self, form: str, written: str) -> str:
-        if written not in self._written:
-            self._written.append(written)
-        place = self._written.index(written)
+    def _stand_in(self, form: str, found: re.Match[str]) -> str:
+        if found[0] not in self._written:
+            self._written.append(found[0])
+        place = self._written.index(found[0])
+        if found.string[: found.start()].endswith(":"):  # a port
+            form = _NUMBER
         return form.format(word=f"ref{place}x{self._salt}", number=_FIRST_NUMBER + place)
 
     def _try_next(self, wrong: set[Path]) -> None:

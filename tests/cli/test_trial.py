@@ -105,6 +105,21 @@ def test_a_revealed_preview_is_what_the_destination_then_receives(
         assert received.headers.keys() - sent.keys() == {"x-leadrelay-test", "idempotency-key", "content-length"}
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "${env:URL}",
+        "${env:URL}/leads",
+        "https://${env:HOST}:${env:PORT}/leads",
+        "https://acme.example/${file:/run/secrets/path}?${env:QUERY}",
+    ],
+)
+def test_an_address_is_shown_with_its_references(lonely: Run, tmp_path: Path, lead_file: Path, url: str) -> None:
+    shown = lonely("preview", written(tmp_path, {"type": "http", "settings": {"url": url}}), lead_file)
+    assert shown.code == 0, shown.err
+    assert shown.json["url"].removesuffix("/") == url
+
+
 @pytest.mark.parametrize("name", ["buyer", "salesforce", "hubspot"])
 def test_every_example_that_speaks_http_is_previewed_as_a_request(lonely: Run, lead_file: Path, name: str) -> None:
     found = lonely("preview", example(name), lead_file)
