@@ -41,13 +41,19 @@ LEAD = {
 }
 JSON = '{"email": "ann.lee@example.com", "n": 3, "rate": 1.5, "ok": true, "none": null, "empty": "", "list": [1, "b"]}'
 NESTED = '{"lead": {"contact": {"firstName": "Ann", "zip": "02134"}, "items": [{"a": 1}, {"a": 2, "b": {"c": "x y"}}]}}'
-HARD = '{"yes": "no", "date": "2026-11-23", "zip code": "02134", "a: b": "# x", "quote": "\\"q\\"", "uni": "\\u00e9\\u2028"}'
+HARD = (
+    '{"yes": "no", "true": "true", "nothing": "null", "date": "2026-11-23", "zip code": "02134",'
+    ' "a: b": "# x", "quote": "\\"q\\"", "uni": "\\u00e9\\u2028"}'
+)
 
 # Forms as API docs, Postman, Insomnia and browsers (Chrome, Firefox) write them. URL stands for the server's address.
 COMMANDS: Mapping[str, str] = {
     "docs-json": f"curl -X POST URL/v1/leads -H 'Content-Type: application/json' -d '{JSON}'",
     "docs-nested": f"curl --request POST --url URL/v1/leads --header 'content-type: application/json' --data '{NESTED}'",
     "hard-yaml": f"curl URL/x -H 'Content-Type: application/json' --data-raw '{HARD}'",
+    "double-quoted": 'curl URL/x -H "Content-Type: application/json" '
+    '-d "{\\"email\\": \\"ann.lee@example.com\\", \\"cost\\": \\"5\\$\\"}"',
+    "braces": "curl URL/x -d 'a={{x}} {% y' -d 'b=}}{{' -d 'c={{{'",
     "continued": "curl -X PUT \\\n  'URL/v1/leads/7?src=web' \\\n  -H 'Content-Type: application/json' \\\n"
     '  -d \'{"first_name": "Ann"}\'',
     "continued-crlf": "curl URL/x \\\r\n -H 'Content-Type: application/json' \\\r\n -d '{}'",
