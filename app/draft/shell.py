@@ -17,6 +17,8 @@ _ANSI_ESCAPE = re.compile(
     r"\\(?:x([0-9A-Fa-f]{1,2})|u([0-9A-Fa-f]{1,4})|U([0-9A-Fa-f]{1,8})|([0-7]{1,3})|c(.)|(.))", re.DOTALL
 )
 _ENDS = frozenset(";|&<>()")
+_WINDOWS = re.compile(r"\^\r?\n|\s\^\"")
+"""Escapes of cmd.exe, as a browser's "copy as cURL (cmd)" has them."""
 _BLANK = " \t\r"
 
 
@@ -38,6 +40,8 @@ class _Reader:
 
 def split(command: str) -> tuple[list[str], str]:
     """The words of the first command, and what follows it (a pipe, a redirection, another command); raises `InvalidInput`."""
+    if _WINDOWS.search(command):
+        raise _invalid("is written for the Windows command line", 'copy it as "cURL (bash)"')
     reader = _Reader(command.strip())
     text = reader.text
     while reader.at < len(text):

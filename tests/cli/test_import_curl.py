@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -253,6 +254,7 @@ def test_what_has_no_place_is_told(lonely: Run, tmp_path: Path, more: str, note:
         ('curl "https://acme.example', 'a " is not closed'),
         ("curl https://acme.example -d $(cat x)", "runs another program"),
         ("curl https://acme.example -d `cat x`", "runs another program"),
+        ('curl ^"https://acme.example^" ^\r\n  -H ^"accept: */*^"', 'copy it as "cURL (bash)"'),
         ("curl -I https://acme.example", "a HEAD request delivers nothing"),
         ("curl https://a.example --next https://b.example", "only the first request"),
         ("curl https://acme.example -d @/nowhere/at/all", "cannot be read as text"),
@@ -284,7 +286,9 @@ texts = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=20)
 @settings(deadline=None)
 @given(words=st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")), min_size=1))
 def test_words_are_cut_as_they_were_quoted(words: list[str]) -> None:
-    assert split(shlex.join(words)) == (words, "")
+    command = shlex.join(words)
+    if not re.search(r'\^\r?\n|\s\^"', command):  # taken for the escapes of another shell
+        assert split(command) == (words, "")
 
 
 @settings(deadline=None)
