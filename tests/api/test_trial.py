@@ -17,7 +17,7 @@ from tests.connectors.fault_server import FaultServer, closed_port, hang
 from tests.connectors.fault_server import running as server_running
 
 LEAD = {"email": "ada@example.com", "first_name": "Ada", "phone_1": "x"}
-TIMEOUT = 1.0
+TIMEOUT = 1.5
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +98,14 @@ def test_a_preview_reads_the_lead_as_a_source_does(api: Api) -> None:
     assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "email")
     assert post(api, "buyer", "preview", {"lead": LEAD, "source": "nobody"}).status_code == 404
     assert post(api, "mail", "preview", {"lead": {}}).json()["errors"][0]["field"] == "mapping"
+
+
+@pytest.mark.parametrize("what", ["preview", "test"])
+def test_a_body_that_is_too_large_is_refused_while_it_comes_in(api: Api, what: str) -> None:
+    chunks = (b'{"lead": {"a": "', *(b"a" * 1000 for _ in range(10)), b'"}}')
+    headers = {"Content-Type": "application/json"}
+    refused = api.post(f"/v1/destinations/buyer/{what}", data=iter(chunks), headers=headers)
+    assert (refused.status_code, refused.json()["type"]) == (413, "/docs#too-large")
 
 
 def test_an_answer_is_interpreted(api: Api) -> None:
