@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import requests
 import typer
@@ -10,6 +11,7 @@ from rich.markup import escape
 
 from app.cli.file import STDIN, read_input
 from app.cli.output import print_table, say
+from app.config.network import NetworkConfig
 from app.config.schema import LimitsConfig
 from app.connectors._transport import exchange, session
 from app.draft.curl import read_command
@@ -80,7 +82,9 @@ def import_openapi(
 def _content(document: str) -> bytes:
     if not document.startswith(("http://", "https://")):
         return read_input(document, most_bytes=MOST_BYTES)
-    with session(LimitsConfig(timeout_seconds=FETCH_SECONDS)) as through:
+    # The person who names an address means it, wherever it is; what it redirects to is another matter.
+    network = NetworkConfig(allow=[urlsplit(document).hostname or ""])
+    with session(LimitsConfig(timeout_seconds=FETCH_SECONDS), network) as through:
         request = through.prepare_request(requests.Request("GET", document))
         answer = exchange(through, request, deadline=through.deadline(), body_cap_bytes=MOST_BYTES)
     if answer.status != requests.codes.ok or answer.truncated:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from app.config.schema import SECRET_REFERENCE
+from app.config.base import SECRET_REFERENCE
 from app.errors import ConfigurationFault
 
 M = TypeVar("M", bound=BaseModel)

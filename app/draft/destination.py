@@ -7,16 +7,18 @@ the others keep the value they have in the description, marked, as long as nobod
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 from lxml import etree
 
 from app.config.secrets import references
+from app.connectors._guard import Guard
 from app.draft.body import elements, flat, tag
 from app.draft.field import field_of
 from app.draft.request import Body, Credential, Request
-from app.errors import InvalidTemplate
+from app.errors import ConfigurationFault, InvalidTemplate
 from app.mapping import compile_mapping
 from app.redaction import is_secret
 
@@ -45,6 +47,7 @@ class Draft:
     properties: list[Property] = field(default_factory=list)
     response: dict[str, Any] | None = None
     limits: dict[str, Any] | None = None
+    network: dict[str, Any] | None = None
     variables: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
@@ -72,6 +75,9 @@ def draft(request: Request, properties: Sequence[Property] | None = None) -> Dra
     # Credentials last: they are what the reader looks for.
     if "auth" in made.settings:
         made.settings["auth"] = made.settings.pop("auth")
+    if host := _in_house(url):
+        made.network = {"allow": [host]}
+        made.notes.append(f"{host} is in-house: network.allow names it, since only public addresses are reached else")
     if request.timeout_seconds is not None:
         made.limits = {"timeout_seconds": min(max(request.timeout_seconds, 0.1), 300)}
     return made
@@ -85,6 +91,21 @@ def name_of(url: str) -> str:
         labels = []
     name = labels[-2] if len(labels) > 1 and not labels[-1].isdigit() else ""
     return name if _PLAIN_NAME.fullmatch(name) else UNNAMED
+
+
+def _in_house(url: str) -> str | None:
+    """The host of an address that can be none of the internet's, as `network.allow` names it."""
+    try:
+        host = urlsplit(url).hostname or ""
+        ip_address(host)
+    except ValueError:  # no address but a name
+        local = re.fullmatch(r"[a-z][a-z0-9-]*|.+\.(local|localhost|internal|lan)", host)
+        return host if local else None
+    try:
+        Guard().check(host, [host])
+    except ConfigurationFault:
+        return host
+    return None
 
 
 def _credentials(request: Request, made: Draft) -> str:

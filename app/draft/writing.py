@@ -18,6 +18,8 @@ def write(draft: Draft, *, origin: str) -> str:
         lines.append("# Set before it is used:")
         lines += [f"#   {name}: {what}" for name, what in draft.variables.items()]
     lines += ["type: http", "", "settings:", *_block(draft.settings, 1)]
+    if draft.network:
+        lines += ["", "network:", *_block(draft.network, 1)]
     if draft.properties:
         on = any(not one.off for one in draft.properties)
         lines += ["", "mapping:" if on else "mapping: {}", *(_line(one) for one in draft.properties)]

@@ -69,7 +69,9 @@ def configured(api: Api, sandbox: Running, silent: FaultServer) -> None:
         },
     }
     document = DOCUMENT.model_dump(mode="json")
-    document["destinations"] += [{"name": name, **one} for name, one in added.items()]
+    for name, one in added.items():
+        network = {} if one["type"] == "email" else {"network": {"allow": ["127.0.0.1"]}}
+        document["destinations"].append({"name": name, **network, **one})
     version.write(api.database, document, changed=[], actor="test")
     wait_until(lambda: post(api, "mail", "preview", {"lead": LEAD}).ok, "the new configuration")
     yield

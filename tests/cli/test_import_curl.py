@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lxml import etree
@@ -376,3 +377,20 @@ def test_the_example_of_the_docs_is_what_comes_out(lonely: Run) -> None:
     written = text[text.index("```yaml\n", begun) + 8 :].partition("```")[0]
     command = shlex.split(text[begun:].partition(" > ")[0][2:].replace("\\\n", " "))
     assert lonely(*command[1:]).out.partition("\n\n")[2] == written.partition("\n\n")[2]
+
+
+@pytest.mark.parametrize(
+    ("host", "in_house"),
+    [
+        ("localhost:8080", "localhost"),
+        ("10.1.2.3", "10.1.2.3"),
+        ("[::1]:80", "::1"),
+        ("crm.internal", "crm.internal"),
+        ("crm", "crm"),
+        ("acme.example", None),
+        ("8.8.8.8", None),
+    ],
+)
+def test_an_address_that_is_in_house_is_named(lonely: Run, tmp_path: Path, host: str, in_house: str | None) -> None:
+    made, _ = imported(lonely, f"curl http://{host}/in -d a=1", tmp_path)
+    assert yaml.safe_load(made.out).get("network") == (None if in_house is None else {"allow": [in_house]})
