@@ -240,6 +240,28 @@ class ConnectorContract:
         assert properties
         assert len({found.name for found in properties}) == len(properties)
 
+    def test_what_would_be_sent_is_shown_without_sending_it_and_without_secrets(
+        self, stage: Stage, connector: Connector[Any]
+    ) -> None:
+        connections, item = stage.connections(), self.item(stage.payload)
+        shown = connector.request(item, reveal=False)
+        revealed = connector.request(item, reveal=True)
+        assert shown.keys() == revealed.keys()
+        assert not [secret for secret in stage.secrets if secret in str(shown)]
+        assert (list(stage.keys()), stage.connections()) == ([], connections)
+        if Capability.HTTP in connector.capabilities:
+            assert list(shown) == ["method", "url", "headers", "body"]
+            assert revealed["url"].startswith("http")
+
+    def test_an_answer_is_interpreted_without_asking(self, stage: Stage, connector: Connector[Any]) -> None:
+        needs(connector, Capability.HTTP)
+        stage.refuse_credentials()  # whoever were asked would say so
+        try:
+            outcome = connector.interpret(503, {"content-type": "text/html"}, b"<h1>away</h1>")
+        except DeliveryFault as fault:
+            outcome = judged(connector, fault)
+        assert (outcome.result, outcome.fault, outcome.ambiguous) == (Result.ERROR, Fault.TRANSIENT, False)
+
 
 def needs(connector: Connector[Any], capability: Capability) -> None:
     """Skip the test where the connector does not declare it."""
