@@ -89,7 +89,8 @@ class RequestTemplate:
 
     def fields(self, item: Item) -> Mapping[str, str]:
         """The headers for a lead, but for those of its key, length and cookies."""
-        return self._headers.fixed | self._headers.of_lead(item.rendered or NOTHING)
+        found = self._headers.fixed | self._headers.of_lead(item.rendered or NOTHING)
+        return {**found, TEST_HEADER: "true"} if item.test else found
 
     def shown(self, item: Item, content: bytes) -> dict[str, Any]:
         """The request as a transcript keeps it: secrets masked, long bodies cut."""
