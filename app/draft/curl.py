@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit, urlunsplit
 
 import msgspec
 
+from app.draft.destination import literal
 from app.draft.option import Options, read
 from app.draft.request import Body, Credential, Request
 from app.draft.shell import split
@@ -40,6 +41,9 @@ def read_command(command: str, load: Load) -> Request:
     if method not in _METHODS:
         raise _invalid(f"the method {method[:20]!a} delivers nothing", f"use {', '.join(sorted(_METHODS))}")
     request.method = method
+    # Braces of the command are no places that a lead fills in.
+    request.url = literal(request.url)
+    request.headers = [(name, literal(value)) for name, value in request.headers]
     return request
 
 

@@ -120,6 +120,23 @@ def test_an_address_is_shown_with_its_references(lonely: Run, tmp_path: Path, le
     assert shown.json["url"].removesuffix("/") == url
 
 
+def test_templates_in_address_and_headers_are_filled_and_a_compressed_body_can_be_read(
+    lonely: Run, tmp_path: Path, lead_file: Path
+) -> None:
+    settings = {
+        "url": "https://acme.example/{{ lead.first_name }}?k=${env:K}",
+        "headers": {"X-Name": "{{ lead.last_name }} ${env:NAME}"},
+        "compress": "gzip",
+    }
+    file = written(tmp_path, {"type": "http", "settings": settings, "mapping": {"email": "{{ lead.email }}"}})
+    shown = lonely("preview", file, lead_file)
+    assert shown.code == 0, shown.err
+    assert shown.json["url"] == "https://acme.example/Ada?k=${env:K}"
+    headers = shown.json["headers"]
+    assert (headers["X-Name"], headers["Content-Encoding"]) == ("Lovelace ${env:NAME}", "gzip")
+    assert shown.json["body"] == '{"email":"ada@example.com"}'
+
+
 @pytest.mark.parametrize("name", ["buyer", "salesforce", "hubspot"])
 def test_every_example_that_speaks_http_is_previewed_as_a_request(lonely: Run, lead_file: Path, name: str) -> None:
     found = lonely("preview", example(name), lead_file)
