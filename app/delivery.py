@@ -204,19 +204,15 @@ def _render(compiled: Compiled, step: Step, claim: Claim, deadline: float) -> It
     if lead is None:
         return DataFault("what is stored of the lead cannot be read")
     source = compiled.sources.get(lead.source)
+    name = step.config.name
+    told = {"id": key, "lead_id": str(lead.id), "destination": name, "attempt": attempt, "test": lead.test}
     seen = context(
         lead.fields,
         lead_id=lead.id,
         received_at=lead.received_at,
         source=lead.source,
         description=source.config.description if source else "",
-        delivery={
-            "id": key,
-            "lead_id": str(lead.id),
-            "destination": step.config.name,
-            "attempt": attempt,
-            "test": lead.test,
-        },
+        delivery=told,
         steps=claim.steps,
     )
     try:
