@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Flag, auto
+from math import inf
 from time import monotonic
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -120,6 +121,8 @@ class Connector(Generic[S]):
         places = iter(range(len(items)))
         lock = threading.Lock()
         helpers: list[Future[None]] = []
+        if self._latency == 0.0:  # how long the first answer takes tells how many threads are worth having
+            self._send_each(items, results, places, lock, until, most=1)
         with suppress(RuntimeError):  # closed in the meantime: this thread sends alone
             for _ in range(self._runners(len(items)) - 1):
                 helpers.append(self._threads.submit(self._send_each, items, results, places, lock, until))  # noqa: PERF401  # what was submitted before is kept
@@ -166,15 +169,21 @@ class Connector(Generic[S]):
 
         More would only contend for the interpreter: a destination that answers in a millisecond needs one.
         """
-        if count == 1:
-            return 1
-        wanted = count if self._latency == 0.0 else round(count * self._latency / 0.25) + 1
+        wanted = round(count * self._latency / 0.25) + 1
         return max(1, min(wanted, count, self.limits.concurrency))
 
     def _send_each(
-        self, items: Sequence[Item], results: list[Sent], places: Iterator[int], lock: threading.Lock, until: float
+        self,
+        items: Sequence[Item],
+        results: list[Sent],
+        places: Iterator[int],
+        lock: threading.Lock,
+        until: float,
+        *,
+        most: float = inf,
     ) -> None:
-        while self._slots.acquire(timeout=max(0.0, until - monotonic())):
+        while most > 0 and self._slots.acquire(timeout=max(0.0, until - monotonic())):
+            most -= 1
             try:
                 with lock:
                     place = next(places, None)

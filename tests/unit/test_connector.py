@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from time import monotonic
+from time import monotonic, sleep
 
 import pytest
 from pydantic import BaseModel
@@ -26,6 +26,7 @@ class Recorder(Connector[NoSettings]):
         super().__init__("recorder", NoSettings(), limits=limits)
         self.gate = threading.Event()
         self.gate.set()
+        self.seconds = 0.0
         self.entered = threading.Semaphore(0)
         self.under_way = self.most = 0
         self._count = threading.Lock()
@@ -36,6 +37,7 @@ class Recorder(Connector[NoSettings]):
             self.most = max(self.most, self.under_way)
         self.entered.release()
         assert self.gate.wait(5)
+        sleep(self.seconds)
         with self._count:
             self.under_way -= 1
         if item.key.endswith("7"):
@@ -46,6 +48,7 @@ class Recorder(Connector[NoSettings]):
 @pytest.fixture
 def recorder() -> Iterator[Recorder]:
     found = Recorder(LimitsConfig(concurrency=3))
+    found._latency = 1.0
     yield found
     found.gate.set()
     found.close()
@@ -66,6 +69,18 @@ def test_results_come_in_order_and_exceptions_stay_with_their_item(recorder: Rec
 
 def test_an_empty_group_has_no_results(recorder: Recorder) -> None:
     assert recorder.deliver_many([], until=monotonic() + 5) == []
+
+
+def test_the_first_answer_tells_how_many_threads_are_worth_having(recorder: Recorder) -> None:
+    recorder._latency = 0.0
+    recorder.deliver_many(items(20), until=monotonic() + 5)
+    assert recorder.most == 1
+
+
+def test_a_slow_first_answer_is_followed_by_as_many_sends_at_once_as_are_allowed(recorder: Recorder) -> None:
+    recorder._latency, recorder.seconds = 0.0, 0.3
+    recorder.deliver_many(items(5), until=monotonic() + 5)
+    assert recorder.most == 3
 
 
 def test_groups_together_keep_to_the_limit(recorder: Recorder) -> None:
