@@ -28,6 +28,8 @@ from app.telemetry import Event, emit, report
 TAKEOVER_SECONDS = 1.0
 TURN_SECONDS = 0.025
 """Least time from one turn to the next: under load it gathers what comes in into larger groups, a lone lead waits for nothing."""
+LOOK_SHARE, LONGEST_APART_SECONDS = 5.0, 0.25
+"""From one look to the next it is so many times what the last one took, within bounds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,9 +134,10 @@ class Leader(threading.Thread):
         holding, swept = self._holding, 0.0
         dispatcher = Dispatcher(holding.database, holding.catalog, self._publisher, self._settings)
         while not self._stopping.is_set():
-            begun, pause = monotonic(), self._settings.tick_seconds
+            begun, spent, pause = monotonic(), 0.0, self._settings.tick_seconds
             try:
                 pause = dispatcher.turn()
+                spent = monotonic() - begun
                 if monotonic() - swept >= self._settings.tick_seconds:
                     swept = monotonic()
                     dispatcher.sweep()
@@ -145,4 +148,6 @@ class Leader(threading.Thread):
                 report(Event.DISPATCH_FAILED, error)
                 self._stopping.wait(TAKEOVER_SECONDS)
             self._leadership.wait(max(TURN_SECONDS, pause))
-            self._stopping.wait(begun + TURN_SECONDS - monotonic())
+            # What a look costs grows with the destinations that have work: it must not take the time they need.
+            apart = min(max(TURN_SECONDS, LOOK_SHARE * spent), LONGEST_APART_SECONDS)
+            self._stopping.wait(begun + apart - monotonic())

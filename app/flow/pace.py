@@ -43,8 +43,9 @@ class Pace:
         if self.under_way and passed > 0:  # with nothing to do it showed nothing of its speed
             if ended or delivering:
                 seen = ended / passed
-                # Up at once, at most doubling from look to look; down only as fast as it is forgotten.
-                forgotten = self.per_second * exp(-passed / MEMORY_SECONDS)
+                # Up at once, at most doubling from look to look; down only as fast as it is forgotten. Nothing is while
+                # it has ended all it was given: who knows how long ago.
+                forgotten = self.per_second * exp(-passed / MEMORY_SECONDS) if active else self.per_second
                 self.per_second = max(min(seen, 2 * self.per_second), forgotten)
             self.still = 0 if ended else self.still + 1
         self.messages *= min(1.0, active / self.under_way) if self.under_way else 0.0

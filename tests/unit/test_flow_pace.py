@@ -88,6 +88,12 @@ def test_a_trickle_for_a_destination_that_hangs_is_gathered_into_few_messages() 
     assert active == THREADS / 8
 
 
+def test_what_ended_all_it_was_given_has_forgotten_nothing_however_late_that_is_seen() -> None:
+    pace = Pace(looked_at=0.0, threads=THREADS)
+    pace.dispatched(10)
+    assert pace.allowance(now=60.0, active=0, delivering=0, least=8) == AHEAD_SECONDS * START_PER_SECOND
+
+
 def test_of_a_worker_with_few_threads_a_destination_that_hangs_holds_one() -> None:
     pace = Pace(looked_at=0.0, threads=4)
     pace.dispatched(1)
