@@ -61,7 +61,7 @@ class HttpConnector(Connector[HttpSettings]):
         super().__init__(name, settings, limits=limits, response=response, network=network, tokens=tokens)
         self._rules = ResponseRules(response)
         self._session = session(limits, network)
-        self._authenticator = authenticator(settings.auth, destination=name, through=self._session, store=self.tokens)
+        self._authenticator = authenticator(settings, destination=name, through=self._session, store=self.tokens)
         how = self._authenticator
         self._send_message = (Authenticated(self._session, how) if how else self._session).send_message
         self._cookies = Cookies() if settings.cookies else None

@@ -14,7 +14,7 @@ from pydantic_core import PydanticCustomError
 
 from app.config.base import SECRET_REFERENCE
 from app.connectors._endpoints import Spread
-from app.connectors.http.auth import OAuth2Auth
+from app.connectors.http.auth import HmacAuth, JwtAuth, OAuth2Auth
 from app.connectors.http.value import (
     XML_NAME,
     Address,
@@ -88,6 +88,10 @@ class Auth(Settings):
     """An API key."""
     oauth2: OAuth2Auth | None = None
     """An access token that is got and renewed as needed."""
+    jwt: JwtAuth | None = None
+    """A token that we sign ourselves."""
+    hmac: HmacAuth | None = None
+    """A signature of each request."""
 
     @model_validator(mode="after")
     def _exactly_one(self) -> "Auth":
@@ -105,11 +109,13 @@ class Auth(Settings):
         """Names of the headers that carry the credentials."""
         if self.api_key is not None:
             return [self.api_key.name] if self.api_key.place == "header" else []
-        return ["Authorization"]
+        if self.hmac is not None:
+            return [self.hmac.header, *([self.hmac.timestamp_header] if self.hmac.timestamp_header else [])]
+        return [self.jwt.header if self.jwt else "Authorization"]
 
     def made_headers(self) -> list[str]:
         """Those of them that are made for each request."""
-        return self.headers() if self.oauth2 else []
+        return self.headers() if self.oauth2 or self.jwt or self.hmac else []
 
     def _secrets(self) -> list[str]:
         found = [self.bearer.token if self.bearer else None, self.api_key.value if self.api_key else None]
@@ -238,6 +244,9 @@ class HttpSettings(Settings):
         for used in self.auth.headers() if self.auth else ():
             if used.lower() in names:
                 raise ValueError(f"both auth and headers set {used.lower()}")
+        signature = self.auth.hmac if self.auth else None
+        if signature and "key" in signature.signed_names() and self.idempotency_header is None:
+            raise ValueError("auth.hmac.string signs the key, which is sent nowhere: set idempotency_header")
         return self
 
     def _body_complaints(self) -> Iterator[str]:
