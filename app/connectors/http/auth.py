@@ -200,6 +200,15 @@ class HmacAuth(Settings):
             raise ValueError(f"secret is not written in {self.secret_encoding}") from None
 
 
+class DigestAuth(Settings):
+    """User and password that are never sent themselves (RFC 7616)."""
+
+    username: str = Field(min_length=1, examples=["leads"])
+    """User name."""
+    password: SecretStr = Field(examples=["${env:BUYER_PASSWORD}"])
+    """Password."""
+
+
 def _without(given: dict[str, Any], made: frozenset[str], what: str) -> dict[str, Any]:
     if taken := sorted(made & given.keys()):
         raise ValueError(f"the {what} {taken[0]} is set by what it stands for")

@@ -4,6 +4,7 @@ It joins settings and the modules that make credentials; those know nothing of s
 """
 
 from app.connectors._authentication import Authenticator, SharedBearer
+from app.connectors._digest import Digest
 from app.connectors._jws import SigningKey
 from app.connectors._oauth import Assertion, Grant, shared_token
 from app.connectors._signature import SIGNABLE, HmacSignature, SignaturePlan, SignedToken, TokenPlan, template_parts
@@ -27,6 +28,8 @@ def authenticator(
         return SignedToken(_token_plan(auth.jwt))
     if auth.hmac is not None:
         return HmacSignature(_signature_plan(auth.hmac, settings.idempotency_header))
+    if auth.digest is not None:
+        return Digest(auth.digest.username, auth.digest.password.get_secret_value())
     return None
 
 

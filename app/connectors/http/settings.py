@@ -14,7 +14,7 @@ from pydantic_core import PydanticCustomError
 
 from app.config.base import SECRET_REFERENCE
 from app.connectors._endpoints import Spread
-from app.connectors.http.auth import HmacAuth, JwtAuth, OAuth2Auth
+from app.connectors.http.auth import DigestAuth, HmacAuth, JwtAuth, OAuth2Auth
 from app.connectors.http.value import (
     XML_NAME,
     Address,
@@ -92,6 +92,8 @@ class Auth(Settings):
     """A token that we sign ourselves."""
     hmac: HmacAuth | None = None
     """A signature of each request."""
+    digest: DigestAuth | None = None
+    """User and password by challenge and response."""
 
     @model_validator(mode="after")
     def _exactly_one(self) -> "Auth":
@@ -115,7 +117,7 @@ class Auth(Settings):
 
     def made_headers(self) -> list[str]:
         """Those of them that are made for each request."""
-        return self.headers() if self.oauth2 or self.jwt or self.hmac else []
+        return self.headers() if self.oauth2 or self.jwt or self.hmac or self.digest else []
 
     def _secrets(self) -> list[str]:
         found = [self.bearer.token if self.bearer else None, self.api_key.value if self.api_key else None]
