@@ -29,8 +29,6 @@ class Challenge:
     def __init__(self, said: Mapping[str, str]) -> None:
         self.realm = said.get("realm", "")
         self.nonce = said["nonce"]
-        self.stale = said.get("stale", "").lower() == "true"
-        self.accepted = False
         self._opaque = said.get("opaque")
         self._algorithm = said.get("algorithm")
         self._with_qop = "qop" in said
@@ -77,30 +75,28 @@ class Digest:
         """Nothing is needed before a challenge."""
 
     def exchange(self, send: Send, request: Request, _deadline: float) -> Answer:
-        """Send by the host's last challenge; answer a new one once.
+        """Send by the challenge that served last; answer a new one once, whether or not it says that the nonce was stale.
 
-        A refused password is not tried again: only a nonce that is stale, or has served before.
+        Others use a challenge only when its first answer was accepted, so that a wrong password is not tried twice, and a
+        nonce that serves once serves the request it was given to.
         """
         host = request.header("host")
         known = self._challenges.get(host)
-        answer = self._send(send, request, known)
+        answer = send({} if known is None else self._answering(known, request))
         if answer.status != UNAUTHORIZED:
             return answer
+        if known is not None and self._challenges.get(host) is known:
+            self._challenges.pop(host, None)
         challenge = chosen(answer.headers.get("www-authenticate", ""))
-        if challenge is None or (known is not None and not challenge.stale and not known.accepted):
+        if challenge is None:
             return answer
-        self._challenges[host] = challenge
-        answer = self._send(send, request, challenge)
-        if answer.status == UNAUTHORIZED and self._challenges.get(host) is challenge:
-            del self._challenges[host]
+        answer = send(self._answering(challenge, request))
+        if answer.status != UNAUTHORIZED:
+            self._challenges[host] = challenge
         return answer
 
-    def _send(self, send: Send, request: Request, challenge: Challenge | None) -> Answer:
-        if challenge is None:
-            return send({})
-        answer = send({"Authorization": challenge.authorization(request, self._username, self._password)})
-        challenge.accepted = challenge.accepted or answer.status != UNAUTHORIZED
-        return answer
+    def _answering(self, challenge: Challenge, request: Request) -> dict[str, str]:
+        return {"Authorization": challenge.authorization(request, self._username, self._password)}
 
 
 def chosen(header: str) -> Challenge | None:

@@ -3,6 +3,7 @@
 import hashlib
 import re
 import socket
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from time import monotonic
@@ -57,7 +58,7 @@ def test_a_header_with_several_challenges_is_told_apart() -> None:
     assert found[1][1] == {"realm": "a, b"}
     best = chosen(header)
     assert best is not None
-    assert (best.nonce, best.stale) == ("n2", True)
+    assert best.nonce == "n2"
 
 
 @pytest.mark.parametrize("header", ["", "Basic realm=x", "Digest", "Digest realm=x", "=,=,", '"', "a" * 100_000])
@@ -188,6 +189,35 @@ def test_threads_never_use_a_count_twice(guarded: Guarded, connect: Any) -> None
     sent = sender.deliver_many(items, until=monotonic() + 10)
     assert {one.answer.result for one in sent} == {Result.SUCCESS}
     assert guarded.problem == ""
+
+
+def test_nonces_that_serve_once_are_no_trouble_to_threads(guarded: Guarded, connect: Any) -> None:
+    """Each challenge has a nonce of its own, and none serves twice."""
+    lock, given, used = threading.Lock(), set[str](), set[str]()
+
+    def behave(connection: socket.socket, request: Received) -> bool:
+        found = re.search(r'nonce="(.*?)"', request.headers.get("authorization", ""))
+        with lock:
+            if found and found[1] in given - used:
+                used.add(found[1])
+                return answer()(connection, request)
+            nonce = f"nonce-{len(given)}"
+            given.add(nonce)
+        said = f'Digest realm="leads", nonce="{nonce}", qop="auth"' + (", stale=true" if found else "")
+        return answer(401, b"{}", www_authenticate=said)(connection, request)
+
+    guarded.server.behaviour = behave
+    items = [Item(payload={}, key=str(place), attempt=1, deadline=monotonic() + 10) for place in range(60)]
+    sent = connect().deliver_many(items, until=monotonic() + 10)
+    assert {one.answer.result for one in sent} == {Result.SUCCESS}
+
+
+def test_a_password_that_changed_is_tried_once_more_and_then_once_a_lead(guarded: Guarded, connect: Any) -> None:
+    sender = connect()
+    send(sender)
+    guarded.password = "another"
+    assert {send(sender).fault for _ in range(3)} == {Fault.CONFIGURATION}
+    assert len([one for one in guarded.server.received if "authorization" in one.headers]) == 1 + 2 + 2
 
 
 def test_transcript_holds_no_response(guarded: Guarded, connect: Any) -> None:

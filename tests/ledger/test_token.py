@@ -12,13 +12,18 @@ from typing import Any
 
 import pytest
 
+from app import operations
+from app.catalog import Catalog
+from app.config.schema import DestinationConfig, Document, SourceConfig
 from app.connectors._token import Granted, SharedToken, Token
+from app.delivery import Deliverer
 from app.errors import TransientFault
-from app.ledger import Database
+from app.ledger import Database, acceptance
 from app.ledger.token import Tokens
 from app.model import TokenSlot
 from tests.connectors import fault_server
 from tests.connectors.token_endpoint import SECRET, Buyer, buying
+from tests.ledger.conftest import new_lead, queued
 
 ROOT = Path(__file__).parents[2]
 SLOT = TokenSlot("buyer", "d")
@@ -155,6 +160,27 @@ def test_a_process_killed_amid_a_renewal_holds_the_others_up_only_for_its_turn(
     send([second], 2)
     assert results([second]) == ["success"] * 2
     assert monotonic() - begun > 0.8
+
+
+def test_what_delivers_shares_tokens_through_the_ledger(buyer: Buyer, database: Database) -> None:
+    settings = {"url": f"{buyer.server.url}/leads", "auth": buyer.auth(client_secret="${env:SECRET}")}
+    network = {"allow": ["127.0.0.1"]}
+    document = Document(
+        sources=[SourceConfig(name="web")],
+        destinations=[
+            DestinationConfig.model_validate({"name": "a", "type": "http", "settings": settings, "network": network})
+        ],
+    )
+    operations.apply(database, document, actor="test")
+    catalog = Catalog(database)
+    catalog.refresh()
+    acceptance.accept(database, [new_lead() for _ in range(4)])
+    ids = queued(database, "a", 4)
+    for part in (ids[:2], ids[2:]):
+        deliverer = Deliverer(database, catalog, lease_seconds=32.5, environ={"SECRET": SECRET})
+        assert deliverer.deliver("a", part) == {"delivered": 2}
+        deliverer.close()
+    assert buyer.leads == ["token-1"] * 4
 
 
 def shared(database: Database, obtain: Any, secret: str = "s", credentials: str = "c") -> SharedToken:
