@@ -24,7 +24,7 @@ from app.connectors.http.settings import HttpSettings
 from app.model import Fault, Item, Result
 from tests.connectors import fault_server
 from tests.connectors.fault_server import LOCAL, FaultServer, answer
-from tests.connectors.token_endpoint import pem, verified
+from tests.connectors.token_endpoint import number, pem, verified
 
 KEY = "0199c8e2-0000-7000-8000-000000000001"
 SECRET = "a shared secret of 32 bytes, or more"
@@ -52,10 +52,6 @@ SIGNATURE = (
 
 def decoded(text: str) -> bytes:
     return urlsafe_b64decode(text + "==")
-
-
-def number(text: str) -> int:
-    return int.from_bytes(decoded(text), "big")
 
 
 def test_hs256_as_in_rfc_7515_a_1() -> None:

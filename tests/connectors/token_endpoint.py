@@ -32,6 +32,11 @@ def pem(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> str:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
 
+def number(text: str) -> int:
+    """A number as keys and tokens write it (RFC 7518, 2)."""
+    return int.from_bytes(urlsafe_b64decode(text + "=="), "big")
+
+
 def verified(token: str, key: PublicKey) -> tuple[dict[str, Any], dict[str, Any]]:
     """Header and claims of a JWS in compact form; raises if the signature is wrong."""
     head, payload, signature = (part.encode() for part in token.split("."))
