@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from app.connectors._token import SharedToken
 from app.connectors._transport import Answer, Origin, Session
-from app.errors import ConfigurationFault
+from app.errors import ConfigurationFault, DeliveryFault
 
 Send = Callable[[Mapping[str, str]], Answer]
 """Send the request with these headers added."""
@@ -81,5 +81,9 @@ class SharedBearer:
         """Send with the token; where the destination no longer takes it, once more with a new one."""
         token = self._token.get(deadline)
         answer = send({"Authorization": f"Bearer {token.value}"})
-        other = self._token.instead_of(token, deadline) if answer.status == UNAUTHORIZED else None
+        try:
+            other = self._token.instead_of(token, deadline) if answer.status == UNAUTHORIZED else None
+        except DeliveryFault as fault:
+            fault.unsent = False  # it was sent, and not taken
+            raise
         return answer if other is None else send({"Authorization": f"Bearer {other.value}"})

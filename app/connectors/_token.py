@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from app.connectors._token_store import TokenStore
-from app.errors import DeliveryFault, TransientFault, Unavailable
+from app.errors import DeliveryFault, LeadrelayError, TransientFault
 from app.model import KeptToken, TokenSlot
 
 FRESH_SECONDS = 5.0
@@ -125,7 +125,9 @@ class SharedToken:
                 if monotonic() + _PAUSE_SECONDS >= deadline:
                     raise _too_late()
                 sleep(_PAUSE_SECONDS)
-        except Unavailable:
+        except DeliveryFault:
+            raise
+        except LeadrelayError:
             raise TransientFault("the token that workers share is out of reach", unsent=True) from None
 
     def _new(self, refused: Token | None, turn: int, deadline: float) -> Token:
@@ -139,7 +141,7 @@ class SharedToken:
             self._unkept = None if self._keep(granted, after=kept.version if kept else 0, turn=turn) else token
             return token
         finally:
-            with suppress(Unavailable):  # it ends by itself
+            with suppress(LeadrelayError):  # it ends by itself
                 self._store.end_turn(self._slot, turn)
 
     def _keep(self, granted: Granted, *, after: int, turn: int) -> bool:
@@ -149,7 +151,7 @@ class SharedToken:
         content = nonce + self._cipher.encrypt(nonce, plain, self._aad)
         try:
             self._store.put(self._slot, content, lifetime_seconds=granted.lifetime_seconds, after=after, turn=turn)
-        except Unavailable:
+        except LeadrelayError:
             return False
         return True
 

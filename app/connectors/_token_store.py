@@ -11,7 +11,7 @@ from app.model import KeptToken, TokenSlot
 
 
 class TokenStore(Protocol):
-    """Where sealed tokens are kept. Every method raises `Unavailable` where the store is out of reach."""
+    """Where sealed tokens are kept. Every method raises a `LeadrelayError` where the store is out of reach."""
 
     def read(self, slot: TokenSlot) -> KeptToken | None:
         """What is kept; None if nothing is."""

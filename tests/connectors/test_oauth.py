@@ -18,7 +18,7 @@ from app.connectors._token_store import ProcessTokens
 from app.connectors.base import TokenStore
 from app.connectors.http.connector import HttpConnector
 from app.connectors.http.settings import HttpSettings
-from app.errors import ConfigurationFault, DeliveryFault, Unavailable
+from app.errors import ConfigurationFault, DeliveryFault, TransientFault, Unavailable
 from app.model import Fault, Item, KeptToken, Result, TokenSlot
 from tests.connectors import fault_server
 from tests.connectors.fault_server import LOCAL, answer, raw
@@ -314,6 +314,20 @@ def test_check_signs_on(buyer: Buyer, connect: Any) -> None:
     buyer.on_token = refuse("invalid_client", status=401)
     with pytest.raises(ConfigurationFault, match="invalid_client"):
         connect().check()
+
+
+def test_an_endpoint_that_fails_after_a_lead_was_refused_is_told_with_both(buyer: Buyer, connect: Any) -> None:
+    sender = connect()
+    sender.deliver(item())
+    buyer.revoke()
+    _age(sender)
+    buyer.on_token = answer(503, b"")
+    with pytest.raises(TransientFault, match="HTTP 503") as caught:
+        sender.deliver(item())
+    assert not caught.value.ambiguous
+    assert not caught.value.unsent
+    assert caught.value.transcript is not None
+    assert caught.value.transcript.keys() == {"request", "token_request", "token_response"}
 
 
 class Away:

@@ -96,7 +96,7 @@ class HttpConnector(Connector[HttpSettings]):
         try:
             answer = self._send_message(self._first.origin, message, deadline=deadline)
         except DeliveryFault as fault:
-            fault.transcript = {"request": self._first.shown(item, content)}
+            fault.transcript = {"request": self._first.shown(item, content), **(fault.transcript or {})}
             raise
         told = {"request": self._first.shown(item, content)}
         return self._outcome(answer, told, self._first, item, content, deadline=deadline)
@@ -122,7 +122,7 @@ class HttpConnector(Connector[HttpSettings]):
                     if fault.unsent and others and monotonic() < deadline:
                         tried[request] = fault.reason
                         continue
-                    fault.transcript = _told(request.shown(item, content), tried)
+                    fault.transcript = {**_told(request.shown(item, content), tried), **(fault.transcript or {})}
                     raise
                 if answer.status in _FROM_BEFORE_IT:
                     lease.absent()
