@@ -57,6 +57,8 @@ class Buyer:
     server: FaultServer = field(default_factory=lambda: FaultServer(answer()))
     client_auth: str = "basic"
     lifetime: Any = 3600
+    grace: float = 0
+    """How much longer a token is good than it is said to be."""
     key: PublicKey | None = None
     refresh_token: str = "refresh-0"
     rotates: bool = True
@@ -126,7 +128,7 @@ class Buyer:
                 return refuse("unsupported_grant_type")
         token = f"token-{len(self.given) + 1}"
         self.given.append(token)
-        self._ends[token] = monotonic() + (float(self.lifetime) if self.lifetime is not None else 3600)
+        self._ends[token] = monotonic() + self.grace + (3600 if self.lifetime is None else float(self.lifetime))
         return answer(200, json.dumps({**given, "access_token": token}).encode())
 
     def _knows(self, request: Received, form: Mapping[str, str]) -> bool:
