@@ -20,7 +20,7 @@ from app.config.reference import ancestors, routed
 from app.config.schema import DestinationConfig, Document, SourceConfig
 from app.config.secrets import resolve
 from app.config.suggestion import suggest
-from app.connectors.base import Connector
+from app.connectors.base import Connector, TokenStore
 from app.errors import Complaint, ConfigurationFault, InvalidConfig, InvalidTemplate
 from app.fields import FieldSpecs
 from app.flow.schedule import Schedule, complaint
@@ -131,14 +131,20 @@ def _network(config: DestinationConfig, environ: Mapping[str, str]) -> NetworkCo
         ) from None
 
 
-def create_connector(step: Step, environ: Mapping[str, str]) -> Connector[Any]:
-    """A connector for a destination; raises `ConfigurationFault`."""
+def create_connector(step: Step, environ: Mapping[str, str], tokens: TokenStore | None = None) -> Connector[Any]:
+    """A connector for a destination, whose access tokens are shared through `tokens`; raises `ConfigurationFault`."""
     try:
         kind = connectors.load(step.config.type)
         settings = connector_settings(step.config, environ)
         network = _network(step.config, environ)
+        config = step.config
         return kind(
-            step.config.name, settings, limits=step.config.limits, response=step.config.response, network=network
+            config.name,
+            settings,
+            limits=config.limits,
+            response=config.response,
+            network=network,
+            tokens=tokens,
         )
     except (InvalidConfig, InvalidTemplate) as error:
         raise ConfigurationFault(str(error)) from None

@@ -21,6 +21,7 @@ from app.context import context
 from app.errors import ConfigurationFault, DataFault, DeliveryFault, Unavailable
 from app.ledger import Database, dispatch, work
 from app.ledger.circuit import Recorded
+from app.ledger.token import Tokens
 from app.model import Attempt, Claim, Fault, Item, Outcome, Result
 from app.policy import next_state
 from app.routing import NOT_MET
@@ -47,6 +48,7 @@ class Deliverer:
         self._catalog = catalog
         self._lease_seconds = lease_seconds
         self._environ = environ
+        self._tokens = Tokens(database)
         self._live: dict[str, _Live] = {}
         self._noticed: dict[str, date] = {}
         self._lock = threading.Lock()
@@ -133,7 +135,7 @@ class Deliverer:
             live = self._live.get(step.config.name)
             if live is not None and live.digest == step.digest:
                 return live.connector
-            connector = create_connector(step, self._environ)
+            connector = create_connector(step, self._environ, self._tokens)
             self._live[step.config.name] = _Live(digest=step.digest, connector=connector)
         if live is not None:
             live.connector.close()

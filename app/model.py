@@ -194,3 +194,20 @@ class DeadLetter:
     destination: str
     fault: str | None
     fingerprint: str | None
+
+
+class TokenSlot(NamedTuple):
+    """Whose shared access token: a destination with certain credentials, `digest` telling these from others."""
+
+    destination: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptToken:
+    """A shared access token as it is kept, sealed; age and time left (negative once past) by the clock of whoever keeps it."""
+
+    content: bytes
+    version: int
+    age_seconds: float
+    left_seconds: float

@@ -22,7 +22,7 @@ _SECRET_WORDS = re.compile(
 )
 # What such a word may be about without being one: `token_url`, `key_header`, `password_field`.
 _ABOUT_SECRETS = re.compile(
-    r"_(?:url|uri|header|field|param|parameter|name|path|type|prefix|in|seconds|id|file|method)$"
+    r"_(?:url|uri|header|field|param|parameter|name|path|type|prefix|in|seconds|id|file|method|encoding)$"
 )
 _WORD_START = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[-. ]")
 

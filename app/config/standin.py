@@ -6,9 +6,12 @@ model that the settings belong to, nothing of connectors.
 
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any, TypeVar
 
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from pydantic import BaseModel, ValidationError
 
 from app.config.base import SECRET_REFERENCE
@@ -18,8 +21,14 @@ M = TypeVar("M", bound=BaseModel)
 Path = tuple[str, ...]
 
 _NUMBER = "{number}"
-_FORMS = ("{word}", "http://{word}.example", "{word}@{word}.example", _NUMBER, "/{word}", None)
-"""What a setting may want, tried in turn: a word, an address, a mailbox, a number, a path, or nothing at all."""
+_BYTES = "{number}0000000"
+_KEYS: Mapping[str, Callable[[], rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey]] = {
+    "{ec key}": lambda: ec.generate_private_key(ec.SECP256R1()),
+    "{rsa key}": lambda: rsa.generate_private_key(public_exponent=65537, key_size=2048),
+}
+_FORMS = ("{word}", "http://{word}.example", "{word}@{word}.example", _NUMBER, "/{word}", _BYTES, *_KEYS, None)
+"""What a setting may want, tried in turn: a word, an address, a mailbox, a number, a path, bytes in hex or base64, a
+private key, or nothing at all."""
 _FIRST_NUMBER = 61_000
 _ABSENT = object()
 
@@ -91,6 +100,8 @@ class StandIns:
         place = self._written.index(found[0])
         if found.string[: found.start()].endswith(":"):  # a port
             form = _NUMBER
+        if form in _KEYS:  # shown nowhere, so it need not be told from others
+            return _private_key(form)
         return form.format(word=f"ref{place}x{self._salt}", number=_FIRST_NUMBER + place)
 
     def _try_next(self, wrong: set[Path]) -> None:
@@ -103,6 +114,11 @@ class StandIns:
         if not self._forms or any(form == len(_FORMS) for form in self._forms.values()):
             names = ", ".join(sorted(f"settings.{'.'.join(path)}" for path in near) or ["settings"])
             raise ConfigurationFault(f"{names}: nothing can be shown without the values of the references there")
+
+
+@cache
+def _private_key(form: str) -> str:
+    return _KEYS[form]().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
 
 __all__ = ["StandIns"]

@@ -20,6 +20,7 @@ from pydantic import BaseModel
 
 from app.config.network import NetworkConfig
 from app.config.schema import LimitsConfig, ResponseConfig
+from app.connectors._token_store import ProcessTokens, TokenStore
 from app.errors import DeliveryFault
 from app.model import Fault, Item, Outcome
 from app.redaction import MASK, is_secret, mask_secrets
@@ -94,6 +95,7 @@ class Connector(Generic[S]):
         limits: LimitsConfig,
         response: ResponseConfig | None = None,
         network: NetworkConfig | None = None,
+        tokens: TokenStore | None = None,
     ) -> None:
         self.name = name
         self.settings = settings
@@ -102,6 +104,7 @@ class Connector(Generic[S]):
         self.network = network
         self.notice: str | None = None
         """What the destination said of its interface's end, for people; taken by `app.delivery`."""
+        self.tokens = tokens or ProcessTokens()
         self._threads = ThreadPoolExecutor(max_workers=limits.concurrency, thread_name_prefix=f"send-{name}")
         # Several groups may be under way at once, each with a thread of its own; together they keep to the limit.
         self._slots = threading.Semaphore(limits.concurrency)
@@ -214,4 +217,14 @@ def mask(headers: Mapping[str, Any], *secret: str) -> dict[str, str]:
     return {name: MASK if is_secret(name) or name.lower() in hidden else str(value) for name, value in headers.items()}
 
 
-__all__ = ["TEST_HEADER", "Capability", "Connector", "DeliveryFault", "Property", "Sent", "Unbegun", "mask"]
+__all__ = [
+    "TEST_HEADER",
+    "Capability",
+    "Connector",
+    "DeliveryFault",
+    "Property",
+    "Sent",
+    "TokenStore",
+    "Unbegun",
+    "mask",
+]

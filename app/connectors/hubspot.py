@@ -21,7 +21,7 @@ from app.connectors import _vendor
 from app.connectors._hubspot_errors import read_error, refusal
 from app.connectors._transport import Session, session
 from app.connectors._vendor import Call
-from app.connectors.base import Capability, Connector, Property, mask
+from app.connectors.base import Capability, Connector, Property, TokenStore, mask
 from app.errors import ConfigurationFault, DataFault, DeliveryFault, TransientFault
 from app.model import Fault, Item, Outcome, Result
 
@@ -80,8 +80,9 @@ class HubSpotConnector(Connector[HubSpotSettings]):
         limits: LimitsConfig,
         response: ResponseConfig | None = None,
         network: NetworkConfig | None = None,
+        tokens: TokenStore | None = None,
     ) -> None:
-        super().__init__(name, settings, limits=limits, response=response, network=network)
+        super().__init__(name, settings, limits=limits, response=response, network=network, tokens=tokens)
         self._session = session(limits, network)
         self._client = _Client(settings, self._session)
 

@@ -23,7 +23,7 @@ from app.connectors import _vendor
 from app.connectors._salesforce_errors import refusal, sign_on_refusal
 from app.connectors._transport import session
 from app.connectors._vendor import Call
-from app.connectors.base import Capability, Connector, Property, mask
+from app.connectors.base import Capability, Connector, Property, TokenStore, mask
 from app.errors import ConfigurationFault, DataFault, DeliveryFault, TransientFault
 from app.model import Fault, Item, Outcome, Result
 from app.redaction import MASK
@@ -85,8 +85,9 @@ class SalesforceConnector(Connector[SalesforceSettings]):
         limits: LimitsConfig,
         response: ResponseConfig | None = None,
         network: NetworkConfig | None = None,
+        tokens: TokenStore | None = None,
     ) -> None:
-        super().__init__(name, settings, limits=limits, response=response, network=network)
+        super().__init__(name, settings, limits=limits, response=response, network=network, tokens=tokens)
         self._session = session(limits, network)
         self._lock = threading.Lock()
         self._client: Salesforce | None = None

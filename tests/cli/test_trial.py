@@ -137,6 +137,27 @@ def test_templates_in_address_and_headers_are_filled_and_a_compressed_body_can_b
     assert shown.json["body"] == '{"email":"ada@example.com"}'
 
 
+@pytest.mark.parametrize(
+    ("auth", "header"),
+    [
+        ({"jwt": {"secret": "${file:/run/secrets/key.pem}"}}, "Authorization"),
+        ({"hmac": {"secret": "${env:S}", "secret_encoding": "base64", "string": "{{ key }}"}}, "X-Signature"),
+        (
+            {"oauth2": {"token_url": "https://a.example/t", "client_id": "us", "client_secret": "${env:S}"}},
+            "Authorization",
+        ),
+    ],
+    ids=["jwt", "hmac", "oauth2"],
+)
+def test_credentials_that_are_made_for_each_request_are_shown_as_such(
+    lonely: Run, tmp_path: Path, lead_file: Path, auth: Mapping[str, Any], header: str
+) -> None:
+    file = written(tmp_path, {"type": "http", "settings": {"url": "https://acme.example/leads", "auth": auth}})
+    shown = lonely("preview", file, lead_file)
+    assert shown.code == 0, shown.err
+    assert shown.json["headers"][header] == "***"
+
+
 @pytest.mark.parametrize("name", ["buyer", "salesforce", "hubspot"])
 def test_every_example_that_speaks_http_is_previewed_as_a_request(lonely: Run, lead_file: Path, name: str) -> None:
     found = lonely("preview", example(name), lead_file)

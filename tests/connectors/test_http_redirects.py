@@ -328,3 +328,21 @@ def test_no_cookie_is_too_strange(set_cookie: str) -> None:
     cookies.store(URL, set_cookie)
     header = cookies.header(URL)
     assert header is None or re.fullmatch(r"[ -~]+", header)
+
+
+def test_credentials_made_for_each_request_go_along_to_the_same_host_only(
+    server: FaultServer, other: FaultServer
+) -> None:
+    def behave(connection: socket.socket, request: Received) -> bool:
+        there = {"/leads": "/second", "/second": f"http://localhost:{other.port}/third"}[request.target]
+        return answer(307, b"", location=there)(connection, request)
+
+    server.behaviour = behave
+    auth = {"hmac": {"secret": "s", "string": "{{ path }}"}}
+    network = NetworkConfig(allow=["127.0.0.1", "localhost"])
+    with sending(f"{server.url}/leads", network=network, auth=auth) as connector:
+        connector.deliver(item())
+    signatures = [request.headers.get("x-signature") for request in server.received]
+    assert None not in signatures
+    assert len(set(signatures)) == 2
+    assert [request.headers.get("x-signature") for request in other.received] == [None]

@@ -107,7 +107,7 @@ def relaying(database: Database) -> Iterator[Relay]:
     """A relay while the block lasts."""
     relay = Relay(database)
 
-    def create(step: Step, _environ: object) -> Connector[Any]:
+    def create(step: Step, _environ: object, _tokens: object) -> Connector[Any]:
         connector = Scripted(step.config.name, NoSettings(), limits=step.config.limits)
         connector.relay = relay
         return connector

@@ -64,7 +64,7 @@ def deliver(database: Database, monkeypatch: pytest.MonkeyPatch) -> Callable[[ty
     catalog.refresh()
 
     def run(kind: type[Plain]) -> list[query.DeliveryView]:
-        def create(step: Step, _environ: object) -> Connector[Any]:
+        def create(step: Step, _environ: object, _tokens: object) -> Connector[Any]:
             return kind(step.config.name, NoSettings(), limits=step.config.limits)
 
         monkeypatch.setattr(delivery, "create_connector", create)

@@ -89,6 +89,7 @@ def test_secret_in_clear_is_recognised(name: str, value: str) -> None:
         ("password", ""),
         ("password", None),
         ("token_url", "https://example.com/token"),
+        ("secret_encoding", "base64"),
         ("api_key_header", "X-Key"),
         ("key", "id"),
         ("tokens", "x"),

@@ -27,6 +27,21 @@ HTTP: list[dict[str, Any]] = [
     {"url": "https://a.example", "headers": {"X-A": "${env:A}", "X-B": "b ${env:B} ${env:A}"}},
     {"url": "https://a.example", "auth": {"basic": {"username": "${env:USER}", "password": "${env:PASSWORD}"}}},
     {"url": "https://a.example", "auth": {"api_key": {"name": "key", "value": "${env:KEY}", "in": "query"}}},
+    {"url": "https://a.example", "auth": {"jwt": {"secret": "${file:/run/secrets/key.pem}"}}},
+    {"url": "https://a.example", "auth": {"jwt": {"algorithm": "ES256", "secret": "${file:/run/secrets/key.pem}"}}},
+    {"url": "https://a.example", "auth": {"jwt": {"algorithm": "HS256", "secret": "${env:SECRET}"}}},
+    {"url": "https://a.example", "auth": {"hmac": {"secret": "${env:SECRET}", "secret_encoding": "hex"}}},
+    {"url": "https://a.example", "auth": {"hmac": {"secret": "${env:SECRET}", "secret_encoding": "base64"}}},
+    {
+        "url": "https://a.example",
+        "auth": {
+            "oauth2": {
+                "token_url": "${env:TOKEN_URL}",
+                "grant": "jwt_bearer",
+                "assertion": {"private_key": "${file:/run/secrets/key.pem}", "issuer": "${env:ISSUER}"},
+            }
+        },
+    },
     {"url": "https://a.example", "check_url": "${env:CHECK}", "xml_root": "${env:ROOT}"},
 ]
 

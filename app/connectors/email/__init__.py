@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 
 from app.config.network import NetworkConfig
 from app.config.schema import LimitsConfig, ResponseConfig
-from app.connectors.base import Capability, Connector, Property
+from app.connectors.base import Capability, Connector, Property, TokenStore
 from app.connectors.email.message import PROPERTIES, Mail, compose
 from app.connectors.email.session import Session
 from app.connectors.email.settings import EmailSettings
@@ -57,8 +57,9 @@ class EmailConnector(Connector[EmailSettings]):
         limits: LimitsConfig,
         response: ResponseConfig | None = None,
         network: NetworkConfig | None = None,
+        tokens: TokenStore | None = None,
     ) -> None:
-        super().__init__(name, settings, limits=limits, response=response, network=network)
+        super().__init__(name, settings, limits=limits, response=response, network=network, tokens=tokens)
         self._idle: list[Session] = []
         self._lock = threading.Lock()
         self._closed = False

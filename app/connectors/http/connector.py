@@ -11,12 +11,14 @@ from typing import Any, ClassVar
 
 from app.config.network import NetworkConfig
 from app.config.schema import LimitsConfig, ResponseConfig
+from app.connectors._authentication import Authenticated
 from app.connectors._endpoints import Endpoints
 from app.connectors._lifetime import notice
 from app.connectors._parsing import readable
 from app.connectors._response import ResponseRules
 from app.connectors._transport import Answer, Origin, head, session
-from app.connectors.base import Capability, Connector, mask
+from app.connectors.base import Capability, Connector, TokenStore, mask
+from app.connectors.http.authentication import authenticator
 from app.connectors.http.cookies import Cookies
 from app.connectors.http.head import check_request
 from app.connectors.http.redirect import REDIRECTS, Walk
@@ -54,10 +56,14 @@ class HttpConnector(Connector[HttpSettings]):
         limits: LimitsConfig,
         response: ResponseConfig | None = None,
         network: NetworkConfig | None = None,
+        tokens: TokenStore | None = None,
     ) -> None:
-        super().__init__(name, settings, limits=limits, response=response, network=network)
+        super().__init__(name, settings, limits=limits, response=response, network=network, tokens=tokens)
         self._rules = ResponseRules(response)
         self._session = session(limits, network)
+        self._authenticator = authenticator(settings, destination=name, through=self._session, store=self.tokens)
+        how = self._authenticator
+        self._send_message = (Authenticated(self._session, how) if how else self._session).send_message
         self._cookies = Cookies() if settings.cookies else None
         shared = [
             (RequestTemplate(settings, url, cookies=self._cookies), weight) for url, weight in settings.addresses()
@@ -82,13 +88,15 @@ class HttpConnector(Connector[HttpSettings]):
         """
         content = self._first.content(item)
         deadline = min(item.deadline, self._session.deadline())
+        if self._authenticator is not None:  # before an endpoint's turn: what fails here says nothing of any of them
+            self._authenticator.prepare(deadline)
         if self._endpoints is not None:
             return self._deliver_to_one(self._endpoints, item, content, deadline)
         message = self._first.message(item, content)
         try:
-            answer = self._session.send_message(self._first.origin, message, deadline=deadline)
+            answer = self._send_message(self._first.origin, message, deadline=deadline)
         except DeliveryFault as fault:
-            fault.transcript = {"request": self._first.shown(item, content)}
+            fault.transcript = {"request": self._first.shown(item, content), **(fault.transcript or {})}
             raise
         told = {"request": self._first.shown(item, content)}
         return self._outcome(answer, told, self._first, item, content, deadline=deadline)
@@ -103,7 +111,7 @@ class HttpConnector(Connector[HttpSettings]):
                 request = lease.endpoint
                 others = len(self._requests) - len(tried) - 1
                 try:
-                    answer = self._session.send_message(
+                    answer = self._send_message(
                         request.origin,
                         request.message(item, content),
                         deadline=deadline,
@@ -114,7 +122,7 @@ class HttpConnector(Connector[HttpSettings]):
                     if fault.unsent and others and monotonic() < deadline:
                         tried[request] = fault.reason
                         continue
-                    fault.transcript = _told(request.shown(item, content), tried)
+                    fault.transcript = {**_told(request.shown(item, content), tried), **(fault.transcript or {})}
                     raise
                 if answer.status in _FROM_BEFORE_IT:
                     lease.absent()
@@ -136,7 +144,14 @@ class HttpConnector(Connector[HttpSettings]):
         if self._cookies is not None:
             self._cookies.store(request.address(item), answer.headers.get("set-cookie"))
         if self.settings.redirects and answer.status in REDIRECTS:
-            walk = Walk(session=self._session, request=request, item=item, content=content, cookies=self._cookies)
+            walk = Walk(
+                send=self._session.send_message,
+                send_home=self._send_message,
+                request=request,
+                item=item,
+                content=content,
+                cookies=self._cookies,
+            )
             return self._followed(walk, answer, transcript, deadline)
         return self._judged(answer, transcript)
 
@@ -165,11 +180,13 @@ class HttpConnector(Connector[HttpSettings]):
         return self._rules.interpret(status, headers, body)
 
     def check(self) -> None:
-        """Reach every endpoint and ask `check_url` with the destination's credentials; raises as `deliver` does.
+        """Sign on, reach every endpoint and ask `check_url` with the destination's credentials; raises as `deliver` does.
 
         With one endpoint, asking `check_url` is enough.
         """
         request = check_request(self.settings)
+        if self._authenticator is not None:
+            self._authenticator.prepare(self._session.deadline())
         if self._endpoints is not None or request is None:
             self._reach_all()
         if request is not None:
@@ -188,7 +205,7 @@ class HttpConnector(Connector[HttpSettings]):
 
     def _ask(self, url: str, headers: Mapping[str, str]) -> None:
         message = head(self.settings.check_method, url, headers)
-        answer = self._session.send_message(Origin.of(url), message, deadline=self._session.deadline())
+        answer = self._send_message(Origin.of(url), message, deadline=self._session.deadline())
         outcome = ResponseRules(None).interpret(answer.status, answer.headers, answer.body)
         if outcome.fault is Fault.TRANSIENT:
             raise TransientFault(outcome.reason or "", retry_after=outcome.retry_after)

@@ -3,11 +3,11 @@
 The rules are RFC 9110's (15.4) and the Fetch standard's. It may not know what an answer means beyond its status.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote, urljoin
 
-from app.connectors._transport import Answer, Origin, Session, head
+from app.connectors._transport import Answer, Origin, head
 from app.connectors.http.cookies import Cookies
 from app.connectors.http.request import BODY_METHODS, RequestTemplate
 from app.errors import ConfigurationFault, DataFault, DeliveryFault
@@ -26,9 +26,11 @@ class Walk:
 
     `handed_over`: an answer on the way (301, 302, 303) said that what was sent has been dealt with and its result is to be
     fetched elsewhere; whatever fails from then on, the destination may have the lead. `trail` is for the transcript.
+    `send_home` is `Session.send_message` with the credentials that are made for each request, `send` without them.
     """
 
-    session: Session
+    send: Callable[..., Answer]
+    send_home: Callable[..., Answer]
     request: RequestTemplate
     item: Item
     content: bytes
@@ -76,7 +78,8 @@ class Walk:
             message = head(method, url, headers) + content
         except DataFault:
             raise ConfigurationFault("redirected to what is no web address; correct the address") from None
-        answer = self.session.send_message(Origin.of(url), message, deadline=deadline, keep=False)
+        send = self.send_home if home else self.send
+        answer = send(Origin.of(url), message, deadline=deadline, keep=False)
         if self.cookies is not None:
             self.cookies.store(url, answer.headers.get("set-cookie"))
         return answer

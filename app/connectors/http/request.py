@@ -47,7 +47,8 @@ class RequestTemplate:
         # What the rest of a head could hold is checked here, for all leads.
         _, _, same = head(settings.method, target.origin, fields.fixed).partition(b"\r\n")
         self._same = b" HTTP/1.1\r\n" + same.removesuffix(b"\r\n")
-        self._shown_same = mask(fields.fixed, *self._secret)
+        self._made = dict.fromkeys(settings.auth.made_headers() if settings.auth else (), MASK)
+        self._shown_same = mask(fields.fixed, *self._secret) | self._made
         fixed = not (target.is_templated or fields.is_templated)
         self._fixed = self._head(NOTHING) if fixed else None
         self._shown = self._shown_head(NOTHING) if fixed else None
@@ -109,7 +110,7 @@ class RequestTemplate:
     def whole(self, item: Item, *, reveal: bool) -> dict[str, Any]:
         """The request as it goes out, its head read back from its bytes; the body as it is before compression.
 
-        Secrets are masked unless `reveal`.
+        Secrets are masked unless `reveal`; credentials made for each request are not there yet, and always masked.
         """
         payload = item.payload if reveal else mask_secrets(item.payload)
         content = self._encode(payload, item.rendered or NOTHING)
@@ -119,7 +120,7 @@ class RequestTemplate:
         if not reveal:
             url, headers = self._masked(url), mask(headers, *self._secret)
         body = "" if self.body_in_query else content.decode(errors="replace")
-        return {"method": self.method, "url": url, "headers": headers, "body": body}
+        return {"method": self.method, "url": url, "headers": headers | self._made, "body": body}
 
     def _masked(self, url: str) -> str:
         """An address without the API key in its query, whatever its name."""

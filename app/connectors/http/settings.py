@@ -14,6 +14,7 @@ from pydantic_core import PydanticCustomError
 
 from app.config.base import SECRET_REFERENCE
 from app.connectors._endpoints import Spread
+from app.connectors.http.auth import DigestAuth, HmacAuth, JwtAuth, OAuth2Auth
 from app.connectors.http.value import (
     XML_NAME,
     Address,
@@ -77,7 +78,7 @@ class ApiKeyAuth(Settings):
 
 
 class Auth(Settings):
-    """How we show who we are: exactly one of the three."""
+    """How we show who we are: exactly one of these."""
 
     basic: BasicAuth | None = None
     """User and password."""
@@ -85,17 +86,38 @@ class Auth(Settings):
     """A bearer token."""
     api_key: ApiKeyAuth | None = None
     """An API key."""
+    oauth2: OAuth2Auth | None = None
+    """An access token that is got and renewed as needed."""
+    jwt: JwtAuth | None = None
+    """A token that we sign ourselves."""
+    hmac: HmacAuth | None = None
+    """A signature of each request."""
+    digest: DigestAuth | None = None
+    """User and password by challenge and response."""
 
     @model_validator(mode="after")
     def _exactly_one(self) -> "Auth":
-        if sum(way is not None for way in (self.basic, self.bearer, self.api_key)) != 1:
-            raise ValueError("give exactly one of basic, bearer and api_key")
+        ways = list(type(self).model_fields)
+        if sum(getattr(self, way) is not None for way in ways) != 1:
+            raise ValueError(f"give exactly one of {', '.join(ways[:-1])} and {ways[-1]}")
         for secret in self._secrets():
             try:
                 header_value(secret)
             except ValueError:
                 raise ValueError("the credentials hold characters that headers cannot carry") from None
         return self
+
+    def headers(self) -> list[str]:
+        """Names of the headers that carry the credentials."""
+        if self.api_key is not None:
+            return [self.api_key.name] if self.api_key.place == "header" else []
+        if self.hmac is not None:
+            return [self.hmac.header, *([self.hmac.timestamp_header] if self.hmac.timestamp_header else [])]
+        return [self.jwt.header if self.jwt else "Authorization"]
+
+    def made_headers(self) -> list[str]:
+        """Those of them that are made for each request."""
+        return self.headers() if self.oauth2 or self.jwt or self.hmac or self.digest else []
 
     def _secrets(self) -> list[str]:
         found = [self.bearer.token if self.bearer else None, self.api_key.value if self.api_key else None]
@@ -221,11 +243,12 @@ class HttpSettings(Settings):
             raise ValueError("headers: a name stands there twice")
         if self.cookies and "cookie" in names:
             raise ValueError("both cookies and headers set Cookie")
-        if self.auth is not None:
-            key = self.auth.api_key
-            used = key.name.lower() if key and key.place == "header" else None if key else "authorization"
-            if used in names:
-                raise ValueError(f"both auth and headers set {used}")
+        for used in self.auth.headers() if self.auth else ():
+            if used.lower() in names:
+                raise ValueError(f"both auth and headers set {used.lower()}")
+        signature = self.auth.hmac if self.auth else None
+        if signature and "key" in signature.signed_names() and self.idempotency_header is None:
+            raise ValueError("auth.hmac.string signs the key, which is sent nowhere: set idempotency_header")
         return self
 
     def _body_complaints(self) -> Iterator[str]:
