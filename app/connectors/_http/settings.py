@@ -14,7 +14,7 @@ from pydantic_core import PydanticCustomError
 
 from app.config.base import SECRET_REFERENCE
 from app.connectors._endpoints import Spread
-from app.connectors.http.value import (
+from app.connectors._http.value import (
     XML_NAME,
     Address,
     Charset,
