@@ -288,6 +288,34 @@ def test_wait_is_told_by_shopify_s_cost(server: FaultServer) -> None:
     assert (outcome.fault, outcome.retry_after) == (Fault.TRANSIENT, 2.0)
 
 
+@pytest.mark.parametrize(
+    ("status", "code", "result", "fault"),
+    [
+        (403, "RATE_LIMITED", Result.ERROR, Fault.TRANSIENT),
+        (500, "UNPROCESSABLE", Result.FAILURE, None),
+        (500, "OUT_OF_CHEESE", Result.ERROR, Fault.TRANSIENT),
+        (403, "OUT_OF_CHEESE", Result.ERROR, Fault.CONFIGURATION),
+        (429, "OUT_OF_CHEESE", Result.ERROR, Fault.TRANSIENT),
+    ],
+)
+def test_known_code_speaks_before_the_status(
+    server: FaultServer, status: int, code: str, result: Result, fault: Fault | None
+) -> None:
+    server.behaviour = errors({"message": "no", "extensions": {"code": code}}, status=status)
+    outcome = deliver(connector(server.url))
+    assert (outcome.result, outcome.fault) == (result, fault)
+    assert outcome.reason
+    assert outcome.reason.endswith(f"{code}: no")
+
+
+def test_search_that_finds_a_success_counts_more_than_errors_beside_it(server: FaultServer) -> None:
+    made = {"createLead": {"id": None, "userErrors": []}}
+    server.behaviour = errors({"message": "no", "extensions": {"code": "THROTTLED"}}, data=made)
+    outcome = deliver(connector(server.url))
+    assert (outcome.fault, outcome.captured) == (Fault.TRANSIENT, {"document": made})
+    assert deliver(connector(server.url, response=None)).result is Result.SUCCESS
+
+
 def test_header_of_the_lead_is_filled_in(server: FaultServer) -> None:
     server.behaviour = answer(200, ACCEPTED)
     sender = connector(server.url, headers={"X-Campaign": "{{ lead.campaign }}"})

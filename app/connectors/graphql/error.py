@@ -122,6 +122,11 @@ def meaning_of(errors: Sequence[Mapping[str, Any]]) -> Meaning:
     return min((_meaning(error) for error in errors), key=_ORDER.index)
 
 
+def has_known_code(errors: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a code says what happened better than any status can."""
+    return any(_normal(error) in _MEANINGS or _normal(error) in _OF_INPUT for error in errors)
+
+
 def reason_of(errors: Sequence[Mapping[str, Any]]) -> str:
     """The messages for people, with the codes before them, without what looks personal or repeats a value."""
     told = dict.fromkeys(_told(error) for error in errors[:20])
@@ -147,18 +152,21 @@ def wait_of(errors: Sequence[Mapping[str, Any]], extensions: Mapping[str, Any], 
 
 
 def _meaning(error: Mapping[str, Any]) -> Meaning:
-    code = _code(error)
-    normal = _HUMP.sub("_", code).replace("-", "_").replace(" ", "_").upper()
+    normal = _normal(error)
     if normal in _MEANINGS:
         return _MEANINGS[normal]
     resolved = bool(error.get("path"))  # only errors of execution have one (GraphQL specification, 7.1.6)
     if normal in _OF_INPUT:
         return Meaning.REJECTED if resolved else Meaning.DATA
-    if code:  # a condition the server has a name for will most likely be the same next time
+    if normal:  # a condition the server has a name for will most likely be the same next time
         return Meaning.PERMANENT
     if resolved:
         return Meaning.TRANSIENT
     return Meaning.DATA if _VARIABLE.match(str(error.get("message", ""))) else Meaning.CONFIGURATION
+
+
+def _normal(error: Mapping[str, Any]) -> str:
+    return _HUMP.sub("_", _code(error)[:100]).replace("-", "_").replace(" ", "_").upper()
 
 
 def _code(error: Mapping[str, Any]) -> str:

@@ -13,10 +13,11 @@ import msgspec
 from app.config.schema import ResponseConfig
 from app.connectors._parsing import parse
 from app.connectors._response import REASON_LENGTH, ResponseRules, seconds_of
-from app.connectors.graphql.error import Meaning, meaning_of, reason_of, wait_of
+from app.connectors.graphql.error import Meaning, has_known_code, meaning_of, reason_of, wait_of
 from app.errors import InvalidTemplate
 from app.model import Fault, Outcome, Result
 
+_STATUSES = ResponseRules(None)
 _JSON = {"content-type": "application/json"}
 # Nobody who speaks GraphQL answers a well-formed request to the right address so (RFC 9110, 15.5).
 _WRONG_ADDRESS = frozenset({404, 405, 406, 410, 415})
@@ -50,10 +51,13 @@ class GraphqlRules:
         *,
         truncated: bool = False,
     ) -> Outcome:
-        """What an answer means; statuses that speak for themselves do so as for `ResponseRules.interpret`."""
-        told = ResponseRules(None).interpret(status, headers, b"", transcript)
+        """What an answer means; statuses that speak for themselves do so as for `ResponseRules.interpret`.
+
+        A code in `errors` that is known speaks before them: a 403 can be a rate limit, a 500 a refused input.
+        """
+        told = _STATUSES.interpret(status, headers, b"", transcript)
         response = None if truncated else read_response(headers, body)
-        if told.result is Result.ERROR:
+        if told.result is Result.ERROR and not (response and has_known_code(response.errors)):
             reason = reason_of(response.errors) if response and response.errors else None
             return replace(told, reason=f"{told.reason}: {reason}"[:REASON_LENGTH]) if reason else told
         if response is None:
