@@ -2,15 +2,18 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import msgspec
 import pytest
+import yaml
 from graphql import GraphQLError
 
 from app import connectors
-from app.config.schema import LimitsConfig, ResponseConfig
+from app.catalog import compile_document, create_connector
+from app.config.schema import Document, LimitsConfig, ResponseConfig
 from app.connectors.base import Connector
 from app.connectors.graphql.connector import GraphqlConnector
 from app.connectors.graphql.settings import GraphqlSettings
@@ -334,3 +337,22 @@ def test_variable_without_a_value_is_a_data_fault_before_anything_is_sent(server
 def test_response_rules_of_another_format_are_refused() -> None:
     with pytest.raises(InvalidTemplate, match="format"):
         GraphqlConnector.check_response(ResponseConfig.model_validate({"format": "xml"}))
+
+
+def test_example_of_the_page_is_delivered(server: FaultServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = Path(__file__).parents[2] / "docs/connectors/graphql.md"
+    example = yaml.safe_load(page.read_text(encoding="utf-8").partition("```yaml\n")[2].partition("```")[0])
+    example["settings"]["url"] = server.url
+    example["network"] = {"allow": ["127.0.0.1"]}
+    step = compile_document(Document.model_validate({"destinations": [example]}), 1).steps["crm"]
+    sender = create_connector(step, {"CRM_TOKEN": TOKEN})
+    assert isinstance(sender, GraphqlConnector)
+    payload = step.mapping.render({"lead": {"email": "ann.lee@example.com", "city": "Springfield"}})
+    server.behaviour = answer(200, b'{"data":{"createLead":{"lead":{"id":"L-1","price":3.5},"userErrors":[]}}}')
+    outcome = deliver(sender, payload)
+    assert (outcome.result, outcome.reference, outcome.price) == (Result.SUCCESS, "L-1", Decimal("3.5"))
+    sent = msgspec.json.decode(server.received[0].body)["variables"]
+    assert sent == {
+        "lead": {"email": "ann.lee@example.com", "address": {"city": "Springfield"}},
+        "campaign": "spring",
+    }
