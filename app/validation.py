@@ -48,7 +48,9 @@ def _check_settings(kind: type[Connector[Any]], config: DestinationConfig, compl
     try:
         # A reference stands for its value: the schema is checked now, the value when it is used. What holds references
         # further inside is complained about all the same: something is missing there, or does not fit together.
-        kind.Settings.model_validate(config.settings)
+        settings = kind.Settings.model_validate(config.settings)
+        for place, detail in kind.check_mapping(settings, config.mapping):
+            complain(place, detail)
     except ValidationError as error:
         for problem in error.errors():
             if not isinstance(problem["input"], str) or not references(problem["input"]):

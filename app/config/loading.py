@@ -131,7 +131,7 @@ def _load_file(path: Path, model: type[M], *, any_name: bool = False) -> tuple[M
     origin = Origin(file=file, lines={".".join(place): line for place, line in parsed.lines.items()})
     if not isinstance(parsed.value, dict):
         raise InvalidConfig([Complaint(field="file", detail="must be a mapping of settings", file=file, line=1)])
-    data = embed({"name": path.stem, **parsed.value}, path, line=origin.line("response.schema"))
+    data = embed({"name": path.stem, **parsed.value}, path, line=origin.line)
     if data["name"] != path.stem and not any_name:
         remedy = f"rename the file to {data['name']}{path.suffix}, or leave the name out"
         line = origin.line("name")

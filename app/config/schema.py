@@ -181,7 +181,7 @@ class DestinationConfig(Strict):
     name: Name
     """Name of the destination, also of its queues."""
     type: Name
-    """Connector type: http, email, salesforce, hubspot."""
+    """Connector type: http, graphql, email, salesforce, hubspot."""
     description: str = ""
     """For people."""
     enabled: bool = True

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import regex
@@ -31,6 +31,20 @@ _CREDENTIALS = frozenset({401, 403})
 _INVERSE = {Result.SUCCESS: Result.FAILURE, Result.FAILURE: Result.SUCCESS, Result.ERROR: Result.SUCCESS}
 
 Find = Callable[[Parsed], Sequence[Any]]
+
+
+class Interpreter(Protocol):
+    """What makes an outcome of an answer; see `ResponseRules.interpret`."""
+
+    def interpret(  # told there
+        self,
+        status: int,
+        headers: Mapping[str, str],
+        body: bytes,
+        transcript: Mapping[str, Any] | None = None,
+        *,
+        truncated: bool = False,
+    ) -> Outcome: ...
 
 
 class ResponseRules:
@@ -70,7 +84,7 @@ class ResponseRules:
         known: the destination may have taken the lead. Nor of a 2xx that does not fit its schema.
         """
         if status in _TRANSIENT or status >= 500:  # noqa: PLR2004  # the classes of RFC 9110, 15
-            retry_after = _seconds(headers.get("retry-after"))
+            retry_after = seconds_of(headers.get("retry-after"))
             return _error(Fault.TRANSIENT, f"HTTP {status}", transcript, retry_after=retry_after)
         if status in _CREDENTIALS:
             return _error(Fault.CONFIGURATION, f"HTTP {status}: the credentials were refused", transcript)
@@ -230,7 +244,7 @@ def _error(
     )
 
 
-def _seconds(retry_after: str | None) -> float | None:
+def seconds_of(retry_after: str | None) -> float | None:
     """Seconds of a Retry-After header, given as a number or as an HTTP date."""
     if not retry_after:
         return None

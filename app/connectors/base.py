@@ -159,6 +159,11 @@ class Connector(Generic[S]):
         """Compile response rules without a connection; raises `InvalidTemplate` naming the rule (RESPONSE)."""
         raise NotImplementedError
 
+    @classmethod
+    def check_mapping(cls, settings: S, mapping: Mapping[str, Any]) -> Sequence[tuple[str, str]]:  # noqa: ARG003  # for those that know their properties
+        """What is wrong with a mapping, without a connection: the dotted place in the destination's file, and what it is."""
+        return ()
+
     def stop(self) -> None:
         """Begin nothing more: what waits in groups under way comes back `Unbegun`."""
         self._stopping = True

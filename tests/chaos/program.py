@@ -21,7 +21,7 @@ from uuid import uuid4
 
 from app.broker import Publisher
 from app.connectors import _resolution
-from app.connectors.http.connector import HttpConnector
+from app.connectors._http.connector import HttpConnector
 from app.dispatch import Dispatcher
 from app.ledger import acceptance, dispatch, work
 from app.ledger.database import Connection, Database

@@ -14,8 +14,8 @@ import pytest
 from app.config.schema import LimitsConfig
 from app.connectors._authentication import Request
 from app.connectors._digest import Challenge, challenges, chosen
-from app.connectors.http.connector import HttpConnector
-from app.connectors.http.settings import HttpSettings
+from app.connectors._http.connector import HttpConnector
+from app.connectors._http.settings import HttpSettings
 from app.errors import ConfigurationFault, DeliveryFault
 from app.model import Fault, Item, Outcome, Result
 from tests.connectors import fault_server

@@ -16,11 +16,11 @@ from app.config.network import NetworkConfig
 from app.config.schema import LimitsConfig
 from app.connectors import _resolution
 from app.connectors._guard import Guard
+from app.connectors._http.connector import HttpConnector
+from app.connectors._http.settings import HttpSettings
 from app.connectors._resolution import Found
 from app.connectors._transport import Origin, Session, session
 from app.connectors.base import Connector
-from app.connectors.http.connector import HttpConnector
-from app.connectors.http.settings import HttpSettings
 from app.connectors.hubspot import HubSpotConnector, HubSpotSettings
 from app.connectors.salesforce import SalesforceConnector, SalesforceSettings
 from app.errors import ConfigurationFault, DeliveryFault, TransientFault

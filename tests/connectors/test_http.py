@@ -13,9 +13,9 @@ from pydantic import ValidationError
 
 from app import connectors
 from app.config.schema import LimitsConfig, ResponseConfig
+from app.connectors._http.connector import HttpConnector
+from app.connectors._http.settings import HttpSettings
 from app.connectors.base import Connector
-from app.connectors.http.connector import HttpConnector
-from app.connectors.http.settings import HttpSettings
 from app.errors import ConfigurationFault, DataFault, InvalidTemplate, TransientFault
 from app.model import Fault, Item, Outcome, Result
 from tests.connectors import fault_server

@@ -14,9 +14,9 @@ from app.catalog import compile_document
 from app.config.schema import Document, LimitsConfig
 from app.connectors import _endpoints
 from app.connectors._endpoints import FAILURES
+from app.connectors._http.connector import HttpConnector
+from app.connectors._http.settings import HttpSettings
 from app.connectors.base import Connector
-from app.connectors.http.connector import HttpConnector
-from app.connectors.http.settings import HttpSettings
 from app.errors import ConfigurationFault, InvalidConfig, TransientFault
 from app.model import Fault, Item, Outcome, Result
 from tests.connectors import fault_server

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from app.config.network import NetworkConfig
 from app.config.schema import LimitsConfig, ResponseConfig
+from app.connectors._http.connector import HttpConnector
+from app.connectors._http.cookies import MOST_COOKIES, Cookies
+from app.connectors._http.redirect import _target
+from app.connectors._http.settings import HttpSettings
 from app.connectors._transport import head
-from app.connectors.http.connector import HttpConnector
-from app.connectors.http.cookies import MOST_COOKIES, Cookies
-from app.connectors.http.redirect import _target
-from app.connectors.http.settings import HttpSettings
 from app.errors import ConfigurationFault, DeliveryFault, TransientFault
 from app.model import Fault, Item, Outcome, Result
 from tests.connectors import fault_server

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from app.catalog import Compiled, compile_document, create_connector
 from app.config.schema import Document
-from app.connectors.http.connector import HttpConnector
-from app.connectors.http.head import Target
-from app.connectors.http.settings import HttpSettings
+from app.connectors._http.connector import HttpConnector
+from app.connectors._http.head import Target
+from app.connectors._http.settings import HttpSettings
 from app.errors import ConfigurationFault, DataFault, InvalidConfig
 from app.model import Item, Outcome
 from tests.connectors import fault_server

@@ -14,10 +14,10 @@ from pydantic import ValidationError
 from app.config.network import NetworkConfig
 from app.config.schema import LimitsConfig
 from app.connectors import _oauth, _token
+from app.connectors._http.connector import HttpConnector
+from app.connectors._http.settings import HttpSettings
 from app.connectors._token_store import ProcessTokens
 from app.connectors.base import TokenStore
-from app.connectors.http.connector import HttpConnector
-from app.connectors.http.settings import HttpSettings
 from app.errors import ConfigurationFault, DeliveryFault, TransientFault, Unavailable
 from app.model import Fault, Item, KeptToken, Result, TokenSlot
 from tests.connectors import fault_server

@@ -14,8 +14,8 @@ import requests
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from app.config.schema import LimitsConfig
-from app.connectors.http.connector import HttpConnector
-from app.connectors.http.settings import HttpSettings
+from app.connectors._http.connector import HttpConnector
+from app.connectors._http.settings import HttpSettings
 from app.model import Fault, Item, Result
 from tests.conftest import lacking
 from tests.connectors import fault_server

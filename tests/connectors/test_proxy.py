@@ -15,10 +15,10 @@ import pytest
 from app.config.network import NetworkConfig
 from app.config.schema import LimitsConfig
 from app.connectors import _resolution
+from app.connectors._http.connector import HttpConnector
+from app.connectors._http.settings import HttpSettings
 from app.connectors._network import Network
 from app.connectors._transport import Origin, Session, session
-from app.connectors.http.connector import HttpConnector
-from app.connectors.http.settings import HttpSettings
 from app.errors import ConfigurationFault, DeliveryFault, TransientFault
 from app.model import Item, Result
 from tests.connectors import fault_server

@@ -16,11 +16,11 @@ from pydantic import ValidationError
 from app.config.schema import LimitsConfig
 from app.connectors import _signature
 from app.connectors._authentication import Request
+from app.connectors._http.connector import HttpConnector
+from app.connectors._http.settings import HttpSettings
 from app.connectors._jws import SigningKey, signed
 from app.connectors._signature import SIGNABLE, HmacSignature, SignaturePlan, template_parts, timestamp
 from app.connectors._transport import Answer
-from app.connectors.http.connector import HttpConnector
-from app.connectors.http.settings import HttpSettings
 from app.model import Fault, Item, Result
 from tests.connectors import fault_server
 from tests.connectors.fault_server import LOCAL, FaultServer, answer

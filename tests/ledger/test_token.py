@@ -32,8 +32,8 @@ import json, sys
 from time import monotonic
 from app.config.schema import LimitsConfig
 from app.config.network import NetworkConfig
-from app.connectors.http.connector import HttpConnector
-from app.connectors.http.settings import HttpSettings
+from app.connectors._http.connector import HttpConnector
+from app.connectors._http.settings import HttpSettings
 from app.errors import DeliveryFault
 from app.ledger import Database
 from app.ledger.token import Tokens

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from lxml import etree
 from pydantic import ValidationError
 
-from app.connectors.http.body import content_type, encoder
-from app.connectors.http.multipart import BOUNDARY
-from app.connectors.http.settings import HttpSettings
+from app.connectors._http.body import content_type, encoder
+from app.connectors._http.multipart import BOUNDARY
+from app.connectors._http.settings import HttpSettings
 from app.errors import DataFault
 
 TEXT = st.text(alphabet=st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\ufffe\uffff"))

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
 from app.config.standin import StandIns
+from app.connectors._http.settings import HttpSettings
 from app.connectors.email.settings import EmailSettings
-from app.connectors.http.settings import HttpSettings
 from app.errors import ConfigurationFault
 
 

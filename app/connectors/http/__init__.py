@@ -1,6 +1,6 @@
 """Destinations that take a lead as one HTTP request: JSON, form, multipart, XML, text or query."""
 
-from app.connectors.http.connector import HttpConnector
+from app.connectors._http.connector import HttpConnector
 
 CONNECTOR = HttpConnector
 

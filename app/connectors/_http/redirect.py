@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote, urljoin
 
+from app.connectors._http.cookies import Cookies
+from app.connectors._http.request import BODY_METHODS, RequestTemplate
 from app.connectors._transport import Answer, Origin, head
-from app.connectors.http.cookies import Cookies
-from app.connectors.http.request import BODY_METHODS, RequestTemplate
 from app.errors import ConfigurationFault, DataFault, DeliveryFault
 from app.model import Item
 from app.redaction import mask_secrets, mask_url

@@ -10,9 +10,9 @@ from typing import Any, Literal, cast
 from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 
 from app.config.base import SECRET_REFERENCE
+from app.connectors._http.value import FixedAddress, HeaderName, HeaderValue, Settings
 from app.connectors._jws import Algorithm, Asymmetric, SigningKey
 from app.connectors._signature import SIGNABLE, TimestampFormat, template_parts
-from app.connectors.http.value import FixedAddress, HeaderName, HeaderValue, Settings
 
 _CLAIMS_MADE = frozenset({"iss", "sub", "aud", "iat", "exp", "jti"})
 _TIMES_MADE = frozenset({"iat", "exp", "jti"})

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from secrets import token_hex
 from typing import Any
 
-from app.connectors.http.filling import fill
-from app.connectors.http.scalar import flat, to_text
-from app.connectors.http.settings import FilePart
+from app.connectors._http.filling import fill
+from app.connectors._http.scalar import flat, to_text
+from app.connectors._http.settings import FilePart
 from app.errors import DataFault
 from app.templates import slots
 

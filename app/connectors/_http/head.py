@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
 from app.connectors._compression import CODINGS
-from app.connectors.http.filling import NOTHING, fill, value_of
-from app.connectors.http.settings import HttpSettings
+from app.connectors._http.filling import NOTHING, fill, value_of
+from app.connectors._http.settings import HttpSettings
 from app.errors import DataFault
 from app.redaction import MASK, mask_url
 from app.templates import Slot, is_template, slots

@@ -5,13 +5,13 @@ It joins settings and the modules that make credentials; those know nothing of s
 
 from app.connectors._authentication import Authenticator, SharedBearer
 from app.connectors._digest import Digest
+from app.connectors._http.auth import AssertionAuth, HmacAuth, JwtAuth, OAuth2Auth
+from app.connectors._http.settings import HttpSettings
 from app.connectors._jws import SigningKey
 from app.connectors._oauth import Assertion, Grant, shared_token
 from app.connectors._signature import SIGNABLE, HmacSignature, SignaturePlan, SignedToken, TokenPlan, template_parts
 from app.connectors._token_store import TokenStore
 from app.connectors._transport import Session
-from app.connectors.http.auth import AssertionAuth, HmacAuth, JwtAuth, OAuth2Auth
-from app.connectors.http.settings import HttpSettings
 
 
 def authenticator(

@@ -11,11 +11,11 @@ from urllib.parse import quote
 
 import msgspec
 
-from app.connectors.http.filling import NOTHING, fill
-from app.connectors.http.multipart import BOUNDARY, MultipartWriter
-from app.connectors.http.scalar import flat, to_text
-from app.connectors.http.settings import HttpSettings
-from app.connectors.http.xml import XmlWriter
+from app.connectors._http.filling import NOTHING, fill
+from app.connectors._http.multipart import BOUNDARY, MultipartWriter
+from app.connectors._http.scalar import flat, to_text
+from app.connectors._http.settings import HttpSettings
+from app.connectors._http.xml import XmlWriter
 from app.errors import DataFault
 from app.templates import slots
 

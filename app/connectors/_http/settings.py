@@ -14,8 +14,8 @@ from pydantic_core import PydanticCustomError
 
 from app.config.base import SECRET_REFERENCE
 from app.connectors._endpoints import Spread
-from app.connectors.http.auth import DigestAuth, HmacAuth, JwtAuth, OAuth2Auth
-from app.connectors.http.value import (
+from app.connectors._http.auth import DigestAuth, HmacAuth, JwtAuth, OAuth2Auth
+from app.connectors._http.value import (
     XML_NAME,
     Address,
     Charset,

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from app.connectors.http.scalar import to_text
+from app.connectors._http.scalar import to_text
 from app.errors import DataFault
 
 _XML_NAME = re.compile(r"[^\W\d][\w.-]*(?::[^\W\d][\w.-]*)?")

@@ -9,13 +9,13 @@ from gzip import compress
 from typing import Any
 from urllib.parse import quote
 
+from app.connectors._http.body import content_type, encoder
+from app.connectors._http.cookies import Cookies
+from app.connectors._http.filling import NOTHING
+from app.connectors._http.head import Headers, Target, secret_headers
+from app.connectors._http.settings import HttpSettings
 from app.connectors._transport import Origin, head
 from app.connectors.base import TEST_HEADER, mask
-from app.connectors.http.body import content_type, encoder
-from app.connectors.http.cookies import Cookies
-from app.connectors.http.filling import NOTHING
-from app.connectors.http.head import Headers, Target, secret_headers
-from app.connectors.http.settings import HttpSettings
 from app.model import Item
 from app.redaction import MASK, mask_secrets, mask_url
 

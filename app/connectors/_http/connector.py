@@ -13,17 +13,17 @@ from app.config.network import NetworkConfig
 from app.config.schema import LimitsConfig, ResponseConfig
 from app.connectors._authentication import Authenticated
 from app.connectors._endpoints import Endpoints
+from app.connectors._http.authentication import authenticator
+from app.connectors._http.cookies import Cookies
+from app.connectors._http.head import check_request
+from app.connectors._http.redirect import REDIRECTS, Walk
+from app.connectors._http.request import SHOWN_BYTES, RequestTemplate
+from app.connectors._http.settings import HttpSettings
 from app.connectors._lifetime import notice
 from app.connectors._parsing import readable
-from app.connectors._response import ResponseRules
-from app.connectors._transport import Answer, Origin, head, session
+from app.connectors._response import Interpreter, ResponseRules
+from app.connectors._transport import BODY_CAP_BYTES, Answer, Origin, head, session
 from app.connectors.base import Capability, Connector, TokenStore, mask
-from app.connectors.http.authentication import authenticator
-from app.connectors.http.cookies import Cookies
-from app.connectors.http.head import check_request
-from app.connectors.http.redirect import REDIRECTS, Walk
-from app.connectors.http.request import SHOWN_BYTES, RequestTemplate
-from app.connectors.http.settings import HttpSettings
 from app.errors import ConfigurationFault, DeliveryFault, TransientFault
 from app.model import Fault, Item, Outcome, Result
 
@@ -33,7 +33,7 @@ _CONNECT_SECONDS = 5.0
 
 
 class HttpConnector(Connector[HttpSettings]):
-    """One HTTP destination in one process."""
+    """One HTTP destination in one process; `rules` read its answers where those of `response` alone do not."""
 
     Settings: ClassVar[type[HttpSettings]] = HttpSettings
     capabilities = Capability.IDEMPOTENT | Capability.CHECK | Capability.RESPONSE | Capability.NETWORK | Capability.HTTP
@@ -57,9 +57,10 @@ class HttpConnector(Connector[HttpSettings]):
         response: ResponseConfig | None = None,
         network: NetworkConfig | None = None,
         tokens: TokenStore | None = None,
+        rules: Interpreter | None = None,
     ) -> None:
         super().__init__(name, settings, limits=limits, response=response, network=network, tokens=tokens)
-        self._rules = ResponseRules(response)
+        self._rules = rules or ResponseRules(response)
         self._session = session(limits, network)
         self._authenticator = authenticator(settings, destination=name, through=self._session, store=self.tokens)
         how = self._authenticator
@@ -202,6 +203,16 @@ class HttpConnector(Connector[HttpSettings]):
         if faults:
             worst = next((fault for fault in faults if fault.fault is Fault.CONFIGURATION), faults[0])
             raise type(worst)("; ".join(dict.fromkeys(fault.reason for fault in faults)))
+
+    def post(self, content: bytes, *, body_cap_bytes: int = BODY_CAP_BYTES) -> Answer:
+        """Ask `check_url` something that changes nothing, with the destination's credentials and no lead."""
+        request = check_request(self.settings)
+        if request is None:
+            raise ConfigurationFault("there is no check_url to ask")
+        url, headers = request
+        message = head("POST", url, {**headers, "Content-Length": str(len(content))}) + content
+        deadline = self._session.deadline()
+        return self._send_message(Origin.of(url), message, deadline=deadline, body_cap_bytes=body_cap_bytes)
 
     def _ask(self, url: str, headers: Mapping[str, str]) -> None:
         message = head(self.settings.check_method, url, headers)

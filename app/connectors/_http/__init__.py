@@ -1,0 +1,1 @@
+"""One HTTP request for each lead, and its answer read: for every connector type whose destinations are reached so."""
