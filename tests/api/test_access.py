@@ -21,6 +21,11 @@ CALLS = [
     ("POST", "/v1/deliveries/01990000-0000-7000-8000-000000000000/discards", "operate"),
     ("POST", "/v1/destinations/crm/pause", "operate"),
     ("POST", "/v1/destinations/crm/resume", "operate"),
+    ("POST", "/v1/destinations/crm/preview", "read"),
+    ("POST", "/v1/destinations/crm/interpret", "read"),
+    ("POST", "/v1/destinations/crm/test", "operate"),
+    ("POST", "/v1/destinations/crm/check", "operate"),
+    ("GET", "/v1/destinations/crm/describe", "operate"),
 ]
 
 
