@@ -104,6 +104,17 @@ class Commands(TyperGroup):
         name, found, rest = super().resolve_command(ctx, args)
         return name, load(name) if name in COMMANDS else found, rest
 
+    def invoke(self, ctx: Any) -> Any:
+        """What the command returns. A broken pipe is kept from typer, which would end the process with 1."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise Enough from None
+
+
+class Enough(Exception):
+    """Whoever read us has read enough, as `head` does."""
+
 
 def _group() -> Any:
     app = typer.Typer(
@@ -130,7 +141,7 @@ def run(arguments: Sequence[str]) -> int:
         sys.stdout.flush()
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:  # whoever read us has enough, as `head` does
+    except (BrokenPipeError, Enough):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
     except Exception as error:  # the edge of the process: whatever it is, a person reads it

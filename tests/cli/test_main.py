@@ -138,9 +138,10 @@ def test_a_defect_is_told_by_its_place_without_a_traceback(leadrelay: Run, monke
         leadrelay("reconcile")
 
 
-def test_a_reader_that_has_enough_is_no_error(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("reader", "read"), [("head -1", "{\n"), ("true", "")])
+def test_a_reader_that_has_enough_is_no_error(reader: str, read: str) -> None:
     found = subprocess.run(
-        f"{sys.executable} -m app.cli.main config schema | head -1; exit ${{PIPESTATUS[0]}}",
+        f"{sys.executable} -m app.cli.main config schema | {reader}; exit ${{PIPESTATUS[0]}}",
         shell=True,
         executable="/bin/bash",
         capture_output=True,
@@ -149,4 +150,4 @@ def test_a_reader_that_has_enough_is_no_error(tmp_path: Path) -> None:
         check=False,
         timeout=60,
     )
-    assert (found.returncode, found.stdout, found.stderr) == (0, "{\n", "")
+    assert (found.returncode, found.stdout, found.stderr) == (0, read, "")

@@ -17,7 +17,6 @@ from app.config.schema import LimitsConfig
 from app.connectors._http.connector import HttpConnector
 from app.connectors._http.settings import HttpSettings
 from app.model import Fault, Item, Result
-from tests.conftest import lacking
 from tests.connectors import fault_server
 from tests.connectors.fault_server import LOCAL, FaultServer, Received, answer
 from tests.connectors.token_endpoint import number, verified
@@ -25,7 +24,7 @@ from tests.connectors.token_endpoint import number, verified
 WANTED = "oauth2-mock-server@7.2.0"
 HOME = Path(__file__).parents[2] / "build" / "oauth2-mock-server"
 PROGRAM = HOME / "node_modules" / ".bin" / "oauth2-mock-server"
-_INSTALL_SECONDS = 120
+_INSTALL_SECONDS = 30
 
 
 @pytest.fixture(scope="module")
@@ -33,13 +32,13 @@ def program() -> Path:
     if not PROGRAM.exists():
         for name in ("node", "npm"):
             if shutil.which(name) is None:
-                lacking(f"{name}, to run {WANTED}")
+                pytest.skip(f"{name} is needed to run {WANTED}")
         HOME.mkdir(parents=True, exist_ok=True)
         command = ["npm", "install", "--prefix", str(HOME), "--no-audit", "--no-fund", "--ignore-scripts", WANTED]
         try:
             subprocess.run(command, cwd=HOME, check=True, capture_output=True, timeout=_INSTALL_SECONDS)
         except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
-            lacking(f"a registry to install {WANTED} from")
+            pytest.skip(f"there is no registry to install {WANTED} from")
     return PROGRAM
 
 
