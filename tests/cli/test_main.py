@@ -3,7 +3,6 @@
 import subprocess
 import sys
 from inspect import cleandoc
-from pathlib import Path
 
 import pytest
 
