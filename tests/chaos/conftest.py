@@ -14,7 +14,7 @@ from app.ledger import Database
 from app.sandbox.process import Running
 from tests.chaos.eavesdropper import overheard
 from tests.chaos.generator import plan
-from tests.chaos.stage import Stage
+from tests.chaos.stage import CONNECTIONS, Stage
 from tests.tasks.conftest import FAST, sandbox
 
 __all__ = ["sandbox"]
@@ -86,7 +86,7 @@ def staged(
         "BUYER_KEY": "sandbox-buyer-key",
     }
     requests.delete(f"{sandbox.url}/api/receipts", timeout=5).raise_for_status()
-    database = Database(database_url, size=4)
+    database = Database(database_url, size=CONNECTIONS)
     log = folder / "workers.txt"
     log.touch()
     is_redis = broker_url.startswith("redis")

@@ -33,6 +33,8 @@ PATIENT = {"attempts": 100, "base_seconds": 0.3, "max_seconds": 1}
 CIRCUIT = {"probe_seconds": 1, "probe_max_seconds": 2, "ramp_seconds": 1}
 
 
+CONNECTIONS = 4
+"""Of a stage to its ledger."""
 UNHURRIED = {"timeout_seconds": 5}
 """For scenarios in which no answer may be lost, on a machine that has much else to do."""
 HURRIED = {"timeout_seconds": 1}

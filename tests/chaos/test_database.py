@@ -17,7 +17,7 @@ from app.ledger import migrate
 from app.ledger.database import LedgerError
 from tests.chaos.conftest import Build
 from tests.chaos.proxy import proxied
-from tests.chaos.stage import HURRIED, Stage, destination
+from tests.chaos.stage import CONNECTIONS, HURRIED, Stage, destination
 from tests.conftest import lacking, running
 from tests.embedded.harness import remove_home
 
@@ -68,6 +68,7 @@ def test_a_ledger_that_only_reads_loses_nothing(stage: Stage) -> None:
             stage.snapshot()
             sleep(stage.plan.fault_seconds)
             _set_read_only(stage.direct_database_url, on=False)
+            _await_connections(stage)
     stage.settle()
 
 
@@ -183,10 +184,12 @@ def _is_refused(stage: Stage) -> bool:
 
 
 def _await_connections(stage: Stage) -> None:
-    """Until the ledger serves again: what comes next is repaired in time."""
-    ends = monotonic() + 30
-    while monotonic() < ends:
-        with suppress(Unavailable):
+    """Until the ledger serves again by every connection of the stage's: what comes next is repaired in time."""
+    ends, served = monotonic() + 30, 0
+    while served < CONNECTIONS and monotonic() < ends:
+        try:
             stage.database.fetch("select 1")
-            return
-        sleep(0.1)
+            served += 1
+        except Unavailable:
+            served = 0
+            sleep(0.1)
