@@ -142,7 +142,7 @@ class CircuitConfig(Strict):
     """Wait before the first probe; it doubles with each probe that fails."""
     probe_max_seconds: float = Field(600.0, gt=0, le=86_400)
     """Longest wait between two probes."""
-    ramp_seconds: float = Field(10.0, ge=0, le=3600)
+    ramp_seconds: float = Field(5.0, ge=0, le=3600)
     """How long it takes, after the circuit closed, until the destination is given its whole window again."""
 
     @model_validator(mode="after")
