@@ -1,6 +1,7 @@
 """The API put together: the two bare doors, the FastAPI routes, errors as problems, and what lives as long as they do."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -80,6 +81,7 @@ class Application:
         # Slow questions may not take every connection of the pool from those who submit.
         current_default_thread_limiter().total_tokens = min(_READING_THREADS, self._settings.database_pool)
         following = asyncio.create_task(service.follow_configuration())
+        gc.freeze()  # what is there now stays: nobody's request shall wait while it is looked through for garbage
         try:
             yield
         finally:
