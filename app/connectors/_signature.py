@@ -3,55 +3,55 @@
 It may not know settings or connections.
 """
 
-import hashlib
-import hmac
-import re
-from base64 import b64encode
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from time import monotonic, time
-from typing import Any, Literal
+from typing import Any
 from uuid import uuid4
 
 from app.connectors._authentication import Request, Send
 from app.connectors._jws import SigningKey, signed_token
 from app.connectors._transport import Answer
+from app.signature import Encoding, TimestampFormat, content, sign, timestamp, written
 
-TimestampFormat = Literal["seconds", "milliseconds", "iso"]
 _LONGEST_MARGIN_SECONDS = 30.0
-_NAME = re.compile(r"\{\{\s*([^{}]*?)\s*\}\}")
-
-_PARTS: Mapping[str, Callable[["_Signing"], bytes]] = {
-    "method": lambda one: one.request.method.encode(),
-    "path": lambda one: one.request.target.partition("?")[0].encode(),
-    "query": lambda one: one.request.target.partition("?")[2].encode(),
-    "host": lambda one: one.request.header("host").encode(),
-    "timestamp": lambda one: one.timestamp.encode(),
-    "body": lambda one: one.request.body,
-    "body_sha256": lambda one: hashlib.sha256(one.request.body).hexdigest().encode(),
-    "key": lambda one: one.key.encode(),
-}
-SIGNABLE = frozenset(_PARTS)
-"""What a string to sign may name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Signing:
+    """Our request as something that can be signed."""
+
     request: Request
-    timestamp: str
-    key: str
+    stamp: str
+    key_text: str
 
+    @property
+    def method(self) -> bytes:
+        return self.request.method.encode()
 
-def template_parts(text: str, known: frozenset[str]) -> list[str]:
-    """A template cut into literals (even places) and names (odd ones); raises `ValueError` for an unknown name."""
-    parts = _NAME.split(text)
-    for name in parts[1::2]:
-        if name not in known:
-            raise ValueError(f"there is no {{{{ {name} }}}} here, only {', '.join(sorted(known))}")
-    if any("{{" in literal or "}}" in literal for literal in parts[::2]):
-        raise ValueError("{{ }} do not match")
-    return parts
+    @property
+    def path(self) -> bytes:
+        return self.request.target.partition("?")[0].encode()
+
+    @property
+    def query(self) -> bytes:
+        return self.request.target.partition("?")[2].encode()
+
+    @property
+    def host(self) -> bytes:
+        return self.request.header("host").encode()
+
+    @property
+    def timestamp(self) -> bytes:
+        return self.stamp.encode()
+
+    @property
+    def body(self) -> bytes:
+        return self.request.body
+
+    @property
+    def key(self) -> bytes:
+        return self.key_text.encode()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +100,7 @@ class SignaturePlan:
 
     secret: bytes
     algorithm: str
-    encoding: Literal["hex", "base64"]
+    encoding: Encoding
     string: Sequence[str]
     header: str
     value: Sequence[str]
@@ -122,18 +122,9 @@ class HmacSignature:
         """Send with a signature over what is sent."""
         plan = self._plan
         key = request.header(plan.key_header) if plan.key_header else ""
-        one = _Signing(request=request, timestamp=timestamp(time(), plan.timestamp_format), key=key)
-        content = b"".join([_PARTS[part](one) if odd % 2 else part.encode() for odd, part in enumerate(plan.string)])
-        code = hmac.digest(plan.secret, content, plan.algorithm)
-        signature = code.hex() if plan.encoding == "hex" else b64encode(code).decode()
-        known = {"signature": signature, "timestamp": one.timestamp}
+        one = _Signing(request=request, stamp=timestamp(time(), plan.timestamp_format), key_text=key)
+        code = sign(plan.secret, content(plan.string, one), plan.algorithm)
+        known = {"signature": written(code, plan.encoding), "timestamp": one.stamp}
         value = "".join([known[part] if odd % 2 else part for odd, part in enumerate(plan.value)])
-        stamp = {plan.timestamp_header: one.timestamp} if plan.timestamp_header else {}
+        stamp = {plan.timestamp_header: one.stamp} if plan.timestamp_header else {}
         return send({**stamp, plan.header: value})
-
-
-def timestamp(now: float, form: TimestampFormat) -> str:
-    """Seconds or milliseconds since 1970, or `2026-01-31T12:00:00Z` (RFC 3339)."""
-    if form == "iso":
-        return datetime.fromtimestamp(int(now), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return str(int(now * 1000) if form == "milliseconds" else int(now))

@@ -19,9 +19,10 @@ from app.connectors._authentication import Request
 from app.connectors._http.connector import HttpConnector
 from app.connectors._http.settings import HttpSettings
 from app.connectors._jws import SigningKey, signed
-from app.connectors._signature import SIGNABLE, HmacSignature, SignaturePlan, template_parts, timestamp
+from app.connectors._signature import HmacSignature, SignaturePlan
 from app.connectors._transport import Answer
 from app.model import Fault, Item, Result
+from app.signature import SIGNABLE, template_parts, timestamp
 from tests.connectors import fault_server
 from tests.connectors.fault_server import LOCAL, FaultServer, answer
 from tests.connectors.token_endpoint import number, pem, verified

@@ -4,7 +4,6 @@ What can be wrong with keys and templates is found here; a `${env:NAME}` or `${f
 and checked once it is resolved.
 """
 
-from base64 import b64decode
 from typing import Any, Literal, cast
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
@@ -12,7 +11,7 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_va
 from app.config.base import SECRET_REFERENCE
 from app.connectors._http.value import FixedAddress, HeaderName, HeaderValue, Settings
 from app.connectors._jws import Algorithm, Asymmetric, SigningKey
-from app.connectors._signature import SIGNABLE, TimestampFormat, template_parts
+from app.signature import SIGNABLE, TimestampFormat, secret_bytes, template_parts, value_parts
 
 _CLAIMS_MADE = frozenset({"iss", "sub", "aud", "iat", "exp", "jti"})
 _TIMES_MADE = frozenset({"iat", "exp", "jti"})
@@ -164,15 +163,14 @@ class HmacAuth(Settings):
     @field_validator("value")
     @classmethod
     def _holds_the_signature(cls, value: str) -> str:
-        if "signature" not in template_parts(value, frozenset({"signature", "timestamp"}))[1::2]:
-            raise ValueError("the signature is missing: write {{ signature }}")
+        value_parts(value)
         return value
 
     @model_validator(mode="after")
     def _fits_together(self) -> "HmacAuth":
         if not SECRET_REFERENCE.search(self.secret.get_secret_value()):
             self.secret_bytes()
-        stamped = self.timestamp_header or "timestamp" in template_parts(self.value, SIGNABLE | {"signature"})[1::2]
+        stamped = self.timestamp_header or "timestamp" in value_parts(self.value)[1::2]
         if "timestamp" in self.signed_names() and not stamped:
             raise ValueError(
                 "string signs the timestamp, which is sent nowhere: set timestamp_header, or name it in value"
@@ -187,17 +185,7 @@ class HmacAuth(Settings):
 
     def secret_bytes(self) -> bytes:
         """The secret as bytes; raises `ValueError`."""
-        text = self.secret.get_secret_value()
-        try:
-            match self.secret_encoding:
-                case "hex":
-                    return bytes.fromhex(text)
-                case "base64":
-                    return b64decode(text, validate=True)
-                case _:
-                    return text.encode()
-        except ValueError:
-            raise ValueError(f"secret is not written in {self.secret_encoding}") from None
+        return secret_bytes(self.secret.get_secret_value(), self.secret_encoding)
 
 
 class DigestAuth(Settings):

@@ -9,9 +9,10 @@ from app.connectors._http.auth import AssertionAuth, HmacAuth, JwtAuth, OAuth2Au
 from app.connectors._http.settings import HttpSettings
 from app.connectors._jws import SigningKey
 from app.connectors._oauth import Assertion, Grant, shared_token
-from app.connectors._signature import SIGNABLE, HmacSignature, SignaturePlan, SignedToken, TokenPlan, template_parts
+from app.connectors._signature import HmacSignature, SignaturePlan, SignedToken, TokenPlan
 from app.connectors._token_store import TokenStore
 from app.connectors._transport import Session
+from app.signature import SIGNABLE, template_parts, value_parts
 
 
 def authenticator(
@@ -77,7 +78,7 @@ def _signature_plan(auth: HmacAuth, key_header: str | None) -> SignaturePlan:
         encoding=auth.encoding,
         string=template_parts(auth.string, SIGNABLE),
         header=auth.header,
-        value=template_parts(auth.value, frozenset({"signature", "timestamp"})),
+        value=value_parts(auth.value),
         timestamp_header=auth.timestamp_header,
         timestamp_format=auth.timestamp_format,
         key_header=key_header,

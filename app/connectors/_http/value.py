@@ -11,11 +11,10 @@ from typing import Annotated
 import requests
 from pydantic import AfterValidator, ConfigDict, StringConstraints
 
-from app.config.base import SECRET_REFERENCE, Strict
+from app.config.base import SECRET_REFERENCE, TOKEN, Strict
 from app.errors import InvalidTemplate
 from app.templates import Slot, is_template, slots
 
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
 XML_NAME = r"^[A-Za-z_][\w.-]*(:[A-Za-z_][\w.-]*)?$"
 _PLACE = "leadrelay-place-"
 """Stands for a template while an address is checked."""
@@ -70,7 +69,7 @@ def _address(url: str) -> str:
 
 
 def _header_name(name: str) -> str:
-    if not _TOKEN.fullmatch(name):
+    if not TOKEN.fullmatch(name):
         raise ValueError("not a header name (RFC 9110)")
     if name.lower() in _OURS:
         raise ValueError("this header is set for each request and cannot be configured")
@@ -96,7 +95,7 @@ def _prefix(value: str) -> str:
 
 def _media_type(value: str) -> str:
     name, slash, subtype = value.partition("/")
-    if not (slash and _TOKEN.fullmatch(name) and _TOKEN.fullmatch(subtype)):
+    if not (slash and TOKEN.fullmatch(name) and TOKEN.fullmatch(subtype)):
         raise ValueError("not a media type such as text/csv; charset is a setting of its own")
     return value
 
