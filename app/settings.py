@@ -2,7 +2,8 @@
 
 Each is an environment variable `LEADRELAY_<NAME>`; docs/reference/settings.md is generated from this class. When no
 database is named, the addresses of the embedded stack (`leadrelay up`) are read from `<home>/stack.json`, so that every
-command works beside a running stack without being told anything.
+command works beside a running stack without being told anything; so is what that stack set for the references of the
+example configuration.
 """
 
 import json
@@ -12,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, FilePath, ValidationError, field_validator, model_validator
+from pydantic import Field, FilePath, PrivateAttr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.errors import Complaint, InvalidConfig, Unavailable
@@ -89,6 +90,8 @@ class Settings(BaseSettings):
     sentry_dsn: str | None = Field(None, description="Sentry project; nothing is sent if not set.")
     sentry_environment: str = Field("production", description="Environment name told to Sentry.")
 
+    _of_stack: Mapping[str, str] = PrivateAttr(default_factory=dict)
+
     @field_validator("broker_url")
     @classmethod
     def _leave_tls_alone(cls, url: str | None) -> str | None:
@@ -104,10 +107,17 @@ class Settings(BaseSettings):
         if (self.database_url and self.broker_url) or not stack.is_file():
             return self
         found = json.loads(stack.read_text())
+        if self.database_url is None:
+            self._of_stack = found.get("environment", {})
         for name in ("database_url", "broker_url"):
             if getattr(self, name) is None and found.get(name):
                 object.__setattr__(self, name, found[name])  # a frozen model still completes itself while validating
         return self
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """This process's environment, completed by what the stack that it runs beside has set."""
+        return {**self._of_stack, **os.environ} if self._of_stack else os.environ
 
     @property
     def required_database_url(self) -> str:
@@ -153,4 +163,4 @@ def settings() -> Settings:
 
 def secret_environment() -> Mapping[str, str]:
     """The environment that `${env:NAME}` references of the configuration are read from."""
-    return os.environ
+    return settings().environment

@@ -66,10 +66,10 @@ def demo(
     sends them again.
     """
     found = settings()
-    introduce_sandbox(found)
+    told = introduce_sandbox(found)
     if "log_level" not in found.model_fields_set:
         found = found.model_copy(update={"log_level": "warning"})  # the progress bar is the log
-    code = up(found, prepare=_prepare, ready=partial(_show, leads=leads, faults=faults))
+    code = up(found, prepare=_prepare, ready=partial(_show, leads=leads, faults=faults), environment=told)
     if code:
         raise typer.Exit(code)
 

@@ -35,16 +35,17 @@ def up() -> None:
     SANDBOX_SALESFORCE_CLIENT_ID, SANDBOX_SALESFORCE_CLIENT_SECRET and SANDBOX_HUBSPOT_TOKEN, unless they are set.
     """
     found = settings()
-    introduce_sandbox(found)
-    code = run_stack(found, prepare=prepare)
+    code = run_stack(found, prepare=prepare, environment=introduce_sandbox(found))
     if code:
         raise typer.Exit(code)
 
 
-def introduce_sandbox(settings: Settings) -> None:
-    """Tell the processes to be started where the sandbox is and its published credentials."""
-    for name, value in sandbox_environment(sandbox_address(settings), settings.sandbox_smtp_port).items():
-        os.environ.setdefault(name, value)
+def introduce_sandbox(settings: Settings) -> Mapping[str, str]:
+    """Tell the processes to be started where the sandbox is and its published credentials; what was not set before."""
+    wanted = sandbox_environment(sandbox_address(settings), settings.sandbox_smtp_port)
+    told = {name: value for name, value in wanted.items() if name not in os.environ}
+    os.environ.update(told)
+    return told
 
 
 def sandbox_environment(address: Address, smtp_port: int) -> Mapping[str, str]:

@@ -67,6 +67,13 @@ class StandIns:
 
     def _put_back(self, text: str) -> str:
         word = rf"ref(\d+)x{self._salt}"
+        # A Host header: the stand-in's address is known, the real one's host is not.
+        text = re.sub(
+            rf"(?<![\w@/]){word}\.example",
+            lambda found: f"host of {self._written[int(found[1])]}",
+            text,
+            flags=re.IGNORECASE,
+        )
         for pattern in (rf"http://{word}\.example", rf"{word}(?:@ref\d+x{self._salt})?(?:\.example)?"):
             text = re.sub(pattern, lambda found: self._written[int(found[1])], text, flags=re.IGNORECASE)
         for place, written in enumerate(self._written):

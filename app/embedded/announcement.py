@@ -5,7 +5,8 @@ The banner shows secrets on a terminal only; in a log file it names the private 
 
 import json
 import shlex
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from app.embedded.home import write_private
@@ -19,6 +20,7 @@ class Stack:
     """Where everything of a running stack is.
 
     `api_key` and `source`: a key that may submit, and a source to submit under, if the stack was told of them.
+    `environment` is what its configuration's references find in it and is no secret, such as where the sandbox is.
     """
 
     database_url: str
@@ -30,6 +32,7 @@ class Stack:
     sandbox_url: str
     api_key: str | None
     source: str | None
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 def publish(stack: Stack, home: Path) -> None:

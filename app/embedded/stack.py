@@ -38,13 +38,15 @@ def up(
     prepare: Prepare,
     ready: Callable[[Stack], int] | None = None,
     parts: Callable[[Settings], Sequence[Part]] = leadrelay_parts,
+    environment: Mapping[str, str] | None = None,
 ) -> int:
     """Run the whole stack; returns the exit code.
 
     `prepare` is called on every start, after the migrations, with settings whose database and broker are filled in; it
     returns `api_key` and `source` (a key to be shown again at a later start is its to keep: `home.keep`). With `ready`,
     it is called once everything answers and its return value ends the stack; without, a signal does, with code 0.
-    An interrupted start or `ready` returns 128 + the signal's number.
+    An interrupted start or `ready` returns 128 + the signal's number. `environment` is told to commands that run beside the
+    stack, as it stands in the parts' own.
 
     Raises `InvalidConfig` for a home that cannot be used, `Conflict` when a stack runs there or a port is taken,
     `Unavailable` when a server or part does not start.
@@ -52,7 +54,7 @@ def up(
     home = open_home(settings.home)
     with hold(home), _own_signals():
         check_free(addresses(settings))
-        run = _Run(settings, home)
+        run = _Run(settings, home, environment or {})
         try:
             with _interruptible():
                 stack = run.start(prepare, parts)
@@ -70,8 +72,9 @@ def up(
 class _Run:
     """One run of the stack, from its first server to its last."""
 
-    def __init__(self, settings: Settings, home: Path) -> None:
+    def __init__(self, settings: Settings, home: Path, environment: Mapping[str, str]) -> None:
         self.steady = False
+        self._environment = environment
         self._begun = time.monotonic()
         self._home = home
         self._journal = Journal()
@@ -156,6 +159,7 @@ class _Run:
             sandbox_url=sandbox_address(settings).url,
             api_key=prepared.get("api_key"),
             source=prepared.get("source"),
+            environment=self._environment,
         )
 
 

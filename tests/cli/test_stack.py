@@ -43,7 +43,9 @@ def test_what_is_set_already_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in sandbox_environment(SANDBOX, 8125):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("SANDBOX_BUYER_KEY", "mine")
-    introduce_sandbox(Settings(sandbox_port=9100))
+    told = introduce_sandbox(Settings(sandbox_port=9100))
+    assert "SANDBOX_BUYER_KEY" not in told, "what a person set is written to no file"
+    assert told["SANDBOX_URL"] == "http://127.0.0.1:9100"
     assert os.environ["SANDBOX_BUYER_KEY"] == "mine"
     assert os.environ["SANDBOX_URL"] == "http://127.0.0.1:9100"
     for name in sandbox_environment(SANDBOX, 8125):

@@ -77,6 +77,24 @@ def test_a_preview_is_the_exact_request_and_needs_neither_stack_nor_secrets(
     assert json.loads(found.json["body"]) == {"email": "ada@example.com", "access_token": "***", "test": False}
 
 
+def test_beside_a_stack_its_secrets_are_found_as_its_ledger_is(
+    lonely: Run, lead_file: Path, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = dict(sandbox_environment(Address(host="127.0.0.1", port=8100, host_setting="", port_setting=""), 8125))
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "stack.json").write_text(json.dumps({"database_url": database_url, "environment": told}))
+    assert lonely("config", "apply", EXAMPLE).code == 0
+    found = lonely("preview", "buyer", lead_file, "--reveal")
+    assert (found.code, found.json["url"].startswith("http://127.0.0.1:8100/")) == (0, True), found.err
+    monkeypatch.setenv("SANDBOX_URL", "http://mine.example")
+    assert lonely("preview", "buyer", lead_file, "--reveal").json["url"].startswith("http://mine.example/")
+    monkeypatch.delenv("SANDBOX_URL")
+    monkeypatch.setenv("LEADRELAY_DATABASE_URL", database_url)
+    elsewhere = lonely("preview", "buyer", lead_file, "--reveal")
+    assert (elsewhere.code, "${env:SANDBOX_" in elsewhere.err) == (1, True)
+
+
 def test_a_revealed_preview_is_what_the_destination_then_receives(
     lonely: Run, tmp_path: Path, lead_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -67,6 +67,14 @@ def test_mailboxes_and_ports_have_stand_ins_too() -> None:
     assert shown == {"at": "${env:HOST}:${env:PORT}", "from": "Leads <${env:FROM}>", "to": ["${env:TO}"]}
 
 
+def test_the_host_of_an_address_that_is_a_reference_is_told_as_such() -> None:
+    stand_ins = StandIns()
+    url = stand_ins.settings(HttpSettings, {"url": "${env:URL}/leads"}).url or ""
+    host = url.partition("://")[2].partition("/")[0]
+    shown = stand_ins.put_back({"url": url, "Host": host})
+    assert shown == {"url": "${env:URL}/leads", "Host": "host of ${env:URL}"}
+
+
 def test_a_value_that_nothing_can_stand_for_is_left_out_or_named() -> None:
     made = StandIns().settings(HttpSettings, {"url": "https://a.example", "method": "${env:METHOD}"})
     assert made.method == "POST"
