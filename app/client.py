@@ -9,11 +9,14 @@ from logging import ERROR
 from time import monotonic
 from types import TracebackType
 from typing import Any, Literal, Self
+from uuid import UUID
 
+from app import feedback
 from app.catalog import Catalog
 from app.errors import Complaint, Conflict, InvalidConfig, InvalidLead
 from app.intake import Answer, Intake, Receipt, Submission
 from app.ledger import Database
+from app.ledger.feedback import Recorded
 from app.model import Priority
 from app.settings import settings
 from app.telemetry import Event, emit
@@ -86,6 +89,28 @@ class Client:
         entries = iter(leads)
         while group := list(islice(entries, group_size)):
             yield from self._accept([_submission(entry, source, test=False, priority=priority) for entry in group])
+
+    def give_feedback(
+        self,
+        delivery_id: UUID | str | None = None,
+        *,
+        type: Literal["conversion", "return"],  # noqa: A002  # the word of the HTTP API
+        **more: Any,
+    ) -> Recorded:
+        """Report what became of a lead after its delivery; told on the delivery's timeline.
+
+        `delivery_id` is the idempotency key its destination was sent; instead, give `destination` and `reference`. `more` may
+        hold `reason`, `value` (a `Decimal`) with `currency`, `occurred_at` (with its zone), and `id`: the same id again is
+        taken once.
+
+        Raises `InvalidInput` with a complaint per argument, `NotFound` for an unknown delivery, `Conflict` for an id that was
+        used for other feedback, and `Unavailable`: then report it again.
+        """
+        entry = {"type": type, **more} if delivery_id is None else {"delivery_id": delivery_id, "type": type, **more}
+        [answer] = feedback.take(self._database, [entry], actor="python")
+        if isinstance(answer, Recorded):
+            return answer
+        raise answer
 
     def close(self) -> None:
         """Close the connections to the ledger."""

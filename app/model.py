@@ -68,6 +68,13 @@ class Result(StrEnum):
     SKIPPED = "skipped"
 
 
+class FeedbackType(StrEnum):
+    """What became of a lead after its delivery, in LeadConduit's words."""
+
+    CONVERSION = "conversion"
+    RETURN = "return"
+
+
 class Fault(StrEnum):
     """Why there was no usable answer. It decides what happens next (see `app.policy`)."""
 

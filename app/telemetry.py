@@ -21,6 +21,7 @@
 | `migration.waits` | others keep a table locked: the migration gives way and tries again | |
 | `ledger.unavailable`, `broker.unavailable` | a server of ours is out of reach | detail |
 | `dispatch.failed` | the dispatcher met a defect and goes on | error |
+| `hook.unusable` | webhooks of a source cannot be taken: a secret of its hook cannot be read | source, detail |
 | `request.failed` | the API could not answer because of a defect | route, error |
 
 No field ever holds a lead's values; `app.redaction` guards what libraries log beside us.
@@ -67,6 +68,7 @@ class Event(StrEnum):
     LEDGER_UNAVAILABLE = "ledger.unavailable"
     BROKER_UNAVAILABLE = "broker.unavailable"
     DISPATCH_FAILED = "dispatch.failed"
+    HOOK_UNUSABLE = "hook.unusable"
     REQUEST_FAILED = "request.failed"
 
 

@@ -1,4 +1,4 @@
-"""The API put together: the two bare doors, the FastAPI routes, errors as problems, and what lives as long as they do."""
+"""The API put together: the bare doors, the FastAPI routes, errors as problems, and what lives as long as they do."""
 
 import asyncio
 import gc
@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
-from app.api import bulk, documentation, health, operating, reading, submission, trial
+from app.api import bulk, documentation, feedback, health, hook, operating, reading, submission, trial
 from app.api.problem import MEDIA_TYPE, Kind, Problem, invalid, problem_of
 from app.api.service import Service, stop
 from app.api.wire import Answering, encode
@@ -53,8 +53,9 @@ class Application:
         self._app.router.routes += [
             Route("/v1/leads", self._door, methods=["POST"]),
             Route("/v1/leads/bulk", Answering(bulk.BulkDoor(self._app), bulk.ROUTE), methods=["POST"]),
+            Route("/v1/hooks/{source}", Answering(hook.HookDoor(self._app), hook.ROUTE), methods=["POST"]),
         ]
-        for part in (reading, operating, trial, health):
+        for part in (reading, operating, trial, feedback, health):
             self._app.include_router(part.router)
         documentation.add(self._app)
         self._framework = Answering(self._app)
@@ -65,8 +66,8 @@ class Application:
             await self._app(scope, receive, send)
         elif scope["path"] == "/v1/leads" and scope["method"] == "POST":
             await self._door(scope, receive, send)  # past the framework: a fifth of a request's cost
-        elif scope["path"] == "/v1/leads/bulk":
-            await self._framework(scope, receive, send)  # streams, and counts lines itself
+        elif scope["path"] == "/v1/leads/bulk" or scope["path"].startswith("/v1/hooks/"):
+            await self._framework(scope, receive, send)  # these count for themselves what comes in
         else:
             await self._framework(scope, _bounded(receive, self._settings.max_body_bytes), send)
 
@@ -80,12 +81,16 @@ class Application:
         app.state.service = service
         # Slow questions may not take every connection of the pool from those who submit.
         current_default_thread_limiter().total_tokens = min(_READING_THREADS, self._settings.database_pool)
-        following = asyncio.create_task(service.follow_configuration())
+        following = [
+            asyncio.create_task(service.follow_configuration()),
+            asyncio.create_task(service.hooks.bring_refusals()),
+        ]
         gc.freeze()  # what is there now stays: nobody's request shall wait while it is looked through for garbage
         try:
             yield
         finally:
-            await stop(following)
+            for task in following:
+                await stop(task)
             await service.close()
 
 

@@ -58,18 +58,23 @@ def media_type(content_type: str) -> tuple[str, Mapping[bytes, bytes]]:
 
 
 def read_json(raw: bytes) -> Fields:
-    """The fields of a JSON object (RFC 8259); refuses names that appear twice, NaN and bad UTF-8."""
+    """The fields of a JSON object; raises as `read_value`."""
+    value = read_value(raw)
+    if not isinstance(value, dict):
+        raise malformed("must be a JSON object of fields", 'send {"email": "...", ...}')
+    return value
+
+
+def read_value(raw: bytes) -> Any:
+    """A JSON value (RFC 8259); refuses names that appear twice, NaN and bad UTF-8."""
     try:
-        value = _json.decode(text(raw))
+        return _json.decode(text(raw))
     except json.JSONDecodeError as error:
         raise malformed(f"is not JSON: {error.msg} at {_place(error.lineno, error.colno)}") from None
     except RecursionError:
         raise malformed("is nested too deeply") from None
     except ValueError:  # Python's own limit, 4,300 digits
         raise malformed("has a number with thousands of digits", "send it as text") from None
-    if not isinstance(value, dict):
-        raise malformed("must be a JSON object of fields", 'send {"email": "...", ...}')
-    return value
 
 
 def read_form(raw: bytes) -> Fields:

@@ -1,4 +1,4 @@
-"""The OpenAPI document, completed by the two routes FastAPI does not know.
+"""The OpenAPI document, completed by the routes FastAPI does not know.
 
 Written by hand because those routes are bare ASGI; a test holds it against what they really take.
 """
@@ -14,6 +14,7 @@ from app.api.page import render
 from app.api.parameter import MOST_WAIT_SECONDS
 from app.api.problem import MEDIA_TYPE
 from app.api.view import ProblemDocument, Submitted
+from app.feedback import FeedbackEntry
 from app.model import Priority
 
 _EXAMPLE = {"email": "ada@example.com", "phone_1": "+1 512 555 0100", "first_name": "Ada", "postal_code": "78701"}
@@ -39,13 +40,20 @@ def add(app: FastAPI) -> None:
 def _document(app: FastAPI) -> dict[str, Any]:
     found = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
     schemas = found["components"]["schemas"]
-    for model in (Submitted, ProblemDocument):
+    for model in (Submitted, ProblemDocument, FeedbackEntry):
         schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas |= schema.pop("$defs", {})
         schemas[model.__name__] = schema
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
-    found["paths"] = {"/v1/leads": {"post": _submission()}, "/v1/leads/bulk": {"post": _bulk()}} | found["paths"]
+    ours = {"/v1/leads": _submission(), "/v1/leads/bulk": _bulk(), "/v1/hooks/{source}": _hook()}
+    found["paths"] = {path: {"post": operation} for path, operation in ours.items()} | found["paths"]
+    found["components"]["securitySchemes"]["signature"] = {
+        "type": "apiKey",
+        "in": "header",
+        "name": "webhook-signature",
+        "description": "A signature as the source's `hook` wants it.",
+    }
     for path in found["paths"].values():
         for operation in path.values():
             operation["responses"].pop("422", None)
@@ -135,6 +143,33 @@ def _bulk() -> dict[str, Any]:
     }
 
 
+def _hook() -> dict[str, Any]:
+    taken = {"application/json": {"schema": {"$ref": "#/components/schemas/Submitted"}}}
+    return {
+        "tags": ["leads"],
+        "summary": "Take a signed webhook",
+        "description": (
+            "For senders that sign instead of sending an API key: Standard Webhooks, or a vendor's own HMAC header, as the "
+            "source's `hook` says. The webhook's id is the idempotency key. A source whose hook takes feedback answers as "
+            "/v1/feedback does."
+        ),
+        "operationId": "take_webhook",
+        "security": [{"signature": []}],
+        "parameters": [
+            _parameter("source", "path", "The source.", {"type": "string"}, required=True),
+            *_common()[2:],
+        ],
+        "requestBody": {"required": True, "content": _lead_bodies()},
+        "responses": {
+            "202": {"description": "Accepted; `Location` is where its timeline is.", "content": taken},
+            "401": {
+                "description": "Not shown to be from the source: no signature, a wrong one, or an old one.",
+                "content": _problem()["content"],
+            },
+        },
+    }
+
+
 def _common() -> list[dict[str, Any]]:
     source = "Who submits; not needed with a key that is bound to a source."
     return [
@@ -150,8 +185,10 @@ def _common() -> list[dict[str, Any]]:
     ]
 
 
-def _parameter(name: str, place: str, description: str, schema: dict[str, Any]) -> dict[str, Any]:
-    return {"name": name, "in": place, "required": False, "description": description, "schema": schema}
+def _parameter(
+    name: str, place: str, description: str, schema: dict[str, Any], *, required: bool = False
+) -> dict[str, Any]:
+    return {"name": name, "in": place, "required": required, "description": description, "schema": schema}
 
 
 def _problem() -> dict[str, Any]:

@@ -4,6 +4,9 @@
 |---|---|---|---|
 | `leadrelay_leads_accepted_total` | counter | source | leads accepted |
 | `leadrelay_submissions_repeated_total` | counter | | submissions whose idempotency key was used before |
+| `leadrelay_hook_refusals_total` | counter | source, reason | webhooks refused: signature missing, malformed, stale, mismatch |
+| `leadrelay_feedback_total` | counter | destination, type | conversions and returns that were reported |
+| `leadrelay_feedback_value_total` | counter | destination, type, currency | what they were worth, as reported |
 | `leadrelay_attempts_total` | counter | destination, result, fault | attempts made, by what came of them |
 | `leadrelay_attempt_duration_seconds` | histogram | destination | how long the destination took to answer |
 | `leadrelay_deliveries` | gauge | destination, state | deliveries that are ready, queued, delivering, held or dead |
@@ -30,7 +33,7 @@ from prometheus_client.registry import Collector
 
 from app.catalog import Catalog
 from app.holding import Hold, holding_back
-from app.ledger import Database, query, rollup
+from app.ledger import Database, feedback, query, refusal, rollup
 from app.ledger.query import DestinationView
 from app.ledger.rollup import BUCKETS, Figures
 from app.model import WAITING, State
@@ -68,6 +71,8 @@ class Metrics(Collector):
         figures = rollup.figures(self._database)
         views = query.destinations(self._database)
         yield from _intake(figures)
+        yield _refusals(refusal.totals(self._database))
+        yield from _feedback(feedback.figures(self._database))
         yield from _attempts(figures)
         yield from _destinations(views)
         configs = [step.config for step in self._catalog.current.steps.values()]
@@ -84,6 +89,32 @@ def _intake(figures: Figures) -> Iterator[Metric]:
         "Submissions whose idempotency key was used before.",
         value=figures.repeated,
     )
+
+
+def _refusals(counts: refusal.Counts) -> Metric:
+    refused = CounterMetricFamily(
+        "leadrelay_hook_refusals", "Webhooks that were refused, by reason.", labels=["source", "reason"]
+    )
+    for cell, count in sorted(counts.items()):
+        refused.add_metric(cell, count)
+    return refused
+
+
+def _feedback(figures: Sequence[feedback.Figure]) -> Iterator[Metric]:
+    reported = CounterMetricFamily(
+        "leadrelay_feedback", "Conversions and returns that were reported.", labels=["destination", "type"]
+    )
+    value = CounterMetricFamily(
+        "leadrelay_feedback_value", "What they were worth.", labels=["destination", "type", "currency"]
+    )
+    totals: defaultdict[tuple[str, str], int] = defaultdict(int)
+    for figure in figures:
+        totals[figure.destination, figure.type] += figure.count
+        if figure.currency:
+            value.add_metric([figure.destination, figure.type, figure.currency], float(figure.value))
+    for cell, count in sorted(totals.items()):
+        reported.add_metric(cell, count)
+    yield from (reported, value)
 
 
 def _attempts(figures: Figures) -> Iterator[Metric]:

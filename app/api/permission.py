@@ -26,3 +26,5 @@ Reader = Annotated[Key, Security(_permitted, scopes=["read"])]
 """A key that may read."""
 Operator = Annotated[Key, Security(_permitted, scopes=["operate"])]
 """A key that may operate."""
+FeedbackGiver = Annotated[Key, Security(_permitted, scopes=["feedback"])]
+"""A key that may report conversions and returns."""

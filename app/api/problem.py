@@ -19,6 +19,7 @@ class Kind(Enum):
 
     MALFORMED_BODY = ("malformed-body", 400, "The body cannot be read")
     UNAUTHENTICATED = ("unauthenticated", 401, "A valid API key is needed")
+    BAD_SIGNATURE = ("bad-signature", 401, "It is not shown who sent this")
     FORBIDDEN = ("forbidden", 403, "The API key does not allow this")
     NOT_FOUND = ("not-found", 404, "There is no such thing")
     METHOD_NOT_ALLOWED = ("method-not-allowed", 405, "The method is not allowed here")
@@ -27,6 +28,7 @@ class Kind(Enum):
     UNSUPPORTED_TYPE = ("unsupported-type", 415, "The body's type is not taken")
     INVALID_PARAMETER = ("invalid-parameter", 422, "A parameter is not valid")
     INVALID_LEAD = ("invalid-lead", 422, "The lead cannot be taken")
+    INVALID_FEEDBACK = ("invalid-feedback", 422, "The feedback cannot be taken")
     KEY_REUSED = ("key-reused", 422, "The idempotency key stands for another body")
     DESTINATION_FAULT = ("destination-fault", 502, "The destination gave no usable answer")
     DEFECT = ("defect", 500, "leadrelay failed")

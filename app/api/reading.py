@@ -17,22 +17,13 @@ from app.api.access import refuse_bound
 from app.api.equation import Balance, balance_view
 from app.api.permission import Reader
 from app.api.service import Held, Service
-from app.api.view import (
-    DeadGroup,
-    DeadLetterPage,
-    Delivery,
-    DeliveryPage,
-    DeliveryTimeline,
-    Destination,
-    LeadTimeline,
-    delivery_timeline,
-    lead_timeline,
-)
+from app.api.timeline import DeliveryTimeline, LeadTimeline, delivery_timeline, lead_timeline
+from app.api.view import DeadGroup, DeadLetterPage, Delivery, DeliveryPage, Destination
 from app.catalog import Step
 from app.config.base import Name
 from app.errors import NotFound
 from app.holding import Hold, holding_back
-from app.ledger import balance, query
+from app.ledger import balance, feedback, query
 from app.ledger.key import Key
 from app.ledger.query import DeliveryView, DestinationView
 from app.model import Lead, State
@@ -65,7 +56,8 @@ def read_lead(lead_id: UUID, service: Held, key: Reader) -> LeadTimeline:
     """Fields, and for each destination the delivery with every attempt and its transcript."""
     lead = own_lead(service, lead_id, key, f"there is no lead {lead_id}")
     deliveries = query.lead_deliveries(service.database, [lead_id])
-    return lead_timeline(lead, deliveries, query.attempts(service.database, [view.id for view in deliveries]))
+    ids = [view.id for view in deliveries]
+    return lead_timeline(lead, deliveries, query.attempts(service.database, ids), feedback.of(service.database, ids))
 
 
 @router.get("/deliveries", tags=["deliveries"], summary="Deliveries, newest first")
@@ -77,10 +69,10 @@ def list_deliveries(wanted: Annotated[DeliveryFilter, Query()], service: Held, k
 
 @router.get("/deliveries/{delivery_id}", tags=["deliveries"], summary="One delivery with its attempts")
 def read_delivery(delivery_id: UUID, service: Held, key: Reader) -> DeliveryTimeline:
-    """The delivery, and each attempt with its transcript."""
+    """The delivery, each attempt with its transcript, and feedback."""
     view = own_delivery(service, delivery_id, key)
     attempts = query.attempts(service.database, [delivery_id])
-    return delivery_timeline(view, attempts.get(delivery_id, []))
+    return delivery_timeline(view, attempts.get(delivery_id, []), feedback.of(service.database, [delivery_id]))
 
 
 @router.get("/dead-letters", tags=["deliveries"], summary="Deliveries that were given up, grouped")

@@ -11,11 +11,12 @@ from fastapi import Depends, Request
 from app.api.access import Access
 from app.api.errand import Errands
 from app.api.grouping import Grouping
+from app.api.hooking import Hooks
 from app.api.metrics import Metrics
 from app.api.reach import Reach
 from app.api.waiting import Waiting
 from app.catalog import Catalog
-from app.errors import InvalidConfig, Unavailable
+from app.errors import InvalidConfig, LeadrelayError, Unavailable
 from app.intake import Intake
 from app.ledger import Database
 from app.settings import Settings
@@ -37,6 +38,7 @@ class Service:
     bulk: Errands
     errands: Errands
     access: Access
+    hooks: Hooks
     waiting: Waiting
     reach: Reach
     metrics: Metrics
@@ -59,6 +61,7 @@ class Service:
             bulk=Errands("bulk", _BULK_THREADS),
             errands=errands,
             access=Access(database, errands),
+            hooks=Hooks(database, errands),
             waiting=Waiting(database, errands),
             reach=Reach(),
             metrics=Metrics(database, catalog),
@@ -82,6 +85,8 @@ class Service:
     async def close(self) -> None:
         """Finish what is on its way to the ledger, then close it."""
         self.waiting.release()
+        with suppress(LeadrelayError):  # counts only, and there is no later
+            await self.hooks.flush()
         for part in (self.grouping, self.bulk, self.errands):
             await asyncio.to_thread(part.close)
         self.database.close()

@@ -54,7 +54,7 @@ class SubmissionDoor:
         ended = None
         if parameters.wait_seconds is not None:
             ended = await service.waiting.outcomes(receipt.lead_id, seconds=parameters.wait_seconds)
-        await _answer(send, source, receipt, ended)
+        await send_receipt(send, source, receipt, ended)
 
 
 def refuse_encoded(encoding: str | None) -> None:
@@ -63,7 +63,8 @@ def refuse_encoded(encoding: str | None) -> None:
         raise Problem(Kind.UNSUPPORTED_TYPE, "compressed bodies are not taken; send without Content-Encoding")
 
 
-async def _answer(send: Send, source: str, receipt: Receipt, ended: Sequence[DeliveryView] | None) -> None:
+async def send_receipt(send: Send, source: str, receipt: Receipt, ended: Sequence[DeliveryView] | None = None) -> None:
+    """Answer that a lead was accepted; with outcomes when all its deliveries have ended."""
     deliveries: list[Any]
     if ended is None:
         deliveries = [{"id": one, "destination": name} for one, name in receipt.deliveries.items()]

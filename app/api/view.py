@@ -1,15 +1,13 @@
 """The shapes of the API's answers, in the words of docs/architecture; the OpenAPI document is made from them."""
 
-from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
-from app.ledger.query import AttemptView, DeliveryView
-from app.model import Lead, Priority, State
+from app.model import Priority, State
 
 
 class Shape(BaseModel):
@@ -84,61 +82,6 @@ class Delivery(Outcome):
     """Groups troubles of one kind."""
     config_version: int
     """The configuration it was accepted under."""
-
-
-class Attempt(Shape):
-    """One try of a delivery."""
-
-    number: int
-    """From 1."""
-    destination: str
-    """Where it was sent."""
-    started_at: datetime
-    """When it began."""
-    duration_ms: float
-    """The destination's part of it."""
-    result: str
-    """What the destination said."""
-    fault: str | None
-    """Why it was an error."""
-    reason: str | None
-    """For people."""
-    ambiguous: bool
-    """The answer was lost."""
-    worker: str
-    """host:pid of the worker."""
-    config_version: int
-    """The configuration it was made under."""
-    captured: dict[str, Any] | None
-    """Values taken out of the answer."""
-    transcript: dict[str, Any] | None
-    """Request, response and timings, with secrets masked."""
-
-
-class DeliveryTimeline(Delivery):
-    """A delivery with every try."""
-
-    timeline: list[Attempt]
-    """Oldest first."""
-
-
-class LeadTimeline(Shape):
-    """A lead and all that happened to it."""
-
-    id: UUID
-    """The lead."""
-    source: str
-    """Who submitted it."""
-    received_at: datetime
-    """When it came in."""
-    test: bool
-    """It was sent to try things out."""
-    fields: dict[str, Any]
-    """Typed values."""
-    invalid: dict[str, str]
-    """Fields that kept their raw text, and why."""
-    deliveries: list[DeliveryTimeline]
-    """One for each destination."""
 
 
 class DeliveryPage(Shape):
@@ -244,32 +187,3 @@ class ProblemDocument(Shape):
     """What exactly."""
     errors: list[Error] = []
     """One for each field that is wrong."""
-
-
-def delivery_timeline(view: DeliveryView, attempts: Sequence[AttemptView]) -> DeliveryTimeline:
-    """A delivery with its attempts."""
-    base = Delivery.model_validate(view).model_dump()
-    return DeliveryTimeline(**base, timeline=[_attempt(attempt) for attempt in attempts])
-
-
-def lead_timeline(
-    lead: Lead, deliveries: Sequence[DeliveryView], attempts: Mapping[UUID, Sequence[AttemptView]]
-) -> LeadTimeline:
-    """A lead with its deliveries and their attempts."""
-    return LeadTimeline(
-        id=lead.id,
-        source=lead.source,
-        received_at=lead.received_at,
-        test=lead.test,
-        fields=dict(lead.fields),
-        invalid=dict(lead.invalid),
-        deliveries=[delivery_timeline(view, attempts.get(view.id, ())) for view in deliveries],
-    )
-
-
-def _attempt(attempt: AttemptView) -> Attempt:
-    return Attempt(
-        **{name: getattr(attempt, name) for name in Attempt.model_fields if name not in {"captured", "transcript"}},
-        captured=attempt.detail.get("captured"),
-        transcript=attempt.detail.get("transcript"),
-    )

@@ -14,12 +14,12 @@ import typer
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from app.api.view import delivery_timeline
+from app.api.timeline import delivery_timeline
 from app.cli.output import Json, console, moment, plural, print_json, print_table, print_text, say, say_error
 from app.cli.session import actor, ledger
 from app.cli.show import print_delivery
 from app.errors import NotFound
-from app.ledger import Database, operation, query
+from app.ledger import Database, feedback, operation, query
 from app.ledger.query import DeadGroup
 from app.model import Priority, State
 
@@ -69,7 +69,8 @@ def show(
         found = query.delivery(database, delivery)
         if found is None:
             raise NotFound(f"there is no delivery {delivery}")
-        timeline = delivery_timeline(found, query.attempts(database, [delivery]).get(delivery, []))
+        attempts = query.attempts(database, [delivery]).get(delivery, [])
+        timeline = delivery_timeline(found, attempts, feedback.of(database, [delivery]))
     if as_json:
         print_json(timeline.model_dump(mode="json"))
         return

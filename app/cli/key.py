@@ -21,6 +21,7 @@ class Scope(StrEnum):
     SUBMIT = "submit"
     READ = "read"
     OPERATE = "operate"
+    FEEDBACK = "feedback"
 
 
 @commands.command()
@@ -34,7 +35,8 @@ def create(
 ) -> None:
     """Make a key and print its secret, this once.
 
-    Only a digest of the secret is stored. Scopes: submit leads, read leads and deliveries, operate (replay, pause, ...).
+    Only a digest of the secret is stored. Scopes: submit leads, read leads and deliveries, operate (replay,
+    pause, ...), feedback (conversions and returns).
     """
     with ledger() as database:
         if source is not None:

@@ -41,6 +41,9 @@ COMMANDS = {
     "send": Entry(place="send:send", panel=LEADS, help="Submit one lead, a JSON object."),
     "import": Entry(place="importing:import_", panel=LEADS, help="Submit many leads from a CSV or NDJSON file."),
     "show": Entry(place="show:show", panel=LEADS, help="Show a lead with its deliveries and every attempt."),
+    "feedback": Entry(
+        place="feedback:give", panel=LEADS, help="Report what became of a lead: a conversion or a return."
+    ),
     "tail": Entry(place="tail:tail", panel=LEADS, help="Follow deliveries as they end, one line each."),
     "destinations": Entry(place="destination:destinations", panel=OPERATION, help="Show how every destination stands."),
     "pause": Entry(place="destination:pause", panel=OPERATION, help="Stop sending to a destination; its leads wait."),

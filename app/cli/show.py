@@ -8,11 +8,11 @@ import typer
 from rich.markup import escape
 from rich.text import Text
 
-from app.api.view import DeliveryTimeline, LeadTimeline, lead_timeline
+from app.api.timeline import DeliveryTimeline, Feedback, LeadTimeline, lead_timeline
 from app.cli.output import Json, clock, coloured, console, duration, moment, print_json, print_text
 from app.cli.session import ledger
 from app.errors import NotFound
-from app.ledger import Database, query
+from app.ledger import Database, feedback, query
 
 STATE_WIDTH = 11
 
@@ -24,7 +24,7 @@ def show(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Show a lead with its deliveries and every attempt.
+    """Show a lead with its deliveries, every attempt, and feedback.
 
     Times are UTC.
     """
@@ -49,7 +49,8 @@ def _read(database: Database, lead_id: UUID) -> LeadTimeline:
         raise NotFound(f"there is no lead {lead_id}")
     [(lead, _)] = leads
     deliveries = query.lead_deliveries(database, [lead_id])
-    return lead_timeline(lead, deliveries, query.attempts(database, [one.id for one in deliveries]))
+    ids = [one.id for one in deliveries]
+    return lead_timeline(lead, deliveries, query.attempts(database, ids), feedback.of(database, ids))
 
 
 def _print_lead(lead: LeadTimeline) -> None:
@@ -91,6 +92,16 @@ def print_delivery(delivery: DeliveryTimeline, *, transcripts: bool) -> None:
             print_text(f"    [dim]{escape(name)}[/dim] {escape(text)}")
         if transcripts and attempt.transcript:
             _print_transcript(attempt.transcript)
+    for heard in delivery.feedback:
+        _print_feedback(heard)
+
+
+def _print_feedback(heard: Feedback) -> None:
+    marks = [moment(heard.received_at), coloured(heard.type)]
+    marks += [f"{heard.value} {heard.currency}"] if heard.value is not None else []
+    marks += [f"of {moment(heard.occurred_at)}"] if heard.occurred_at else []
+    marks += [escape(" ".join(heard.reason.split()))] if heard.reason else []
+    print_text(f"  {'  '.join(marks)}  [dim]{escape(heard.actor)}[/dim]")
 
 
 def _print_transcript(transcript: dict[str, Any], indent: int = 4) -> None:

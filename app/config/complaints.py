@@ -43,9 +43,9 @@ class Lines(Protocol):
 
 
 def complaints_of(
-    error: ValidationError, model: type[BaseModel], data: Any, origin: Lines | None = None
+    error: ValidationError, model: type[BaseModel], data: Any, origin: Lines | None = None, *, whole: str = "file"
 ) -> list[Complaint]:
-    """One complaint for each thing wrong with `data` as a `model`; `origin` adds file and line."""
+    """One complaint for each thing wrong with `data`, named `whole`, as a `model`; `origin` adds file and line."""
     schema = model.model_json_schema()
     details: dict[str, tuple[list[str], str | None]] = {}
     for problem in error.errors(include_url=False):
@@ -54,7 +54,7 @@ def complaints_of(
         texts.append(_detail(problem))
     complaints = [
         Complaint(
-            field=where or "file",
+            field=where or whole,
             detail=" or ".join(dict.fromkeys(texts)),
             remedy=remedy,
             file=origin.file if origin else None,

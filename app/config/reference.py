@@ -20,6 +20,7 @@ def mistakes(document: Document, known: Collection[str]) -> Iterator[Mistake]:
         yield from _of_fallback(destination, steps, known)
     for source in document.sources:
         yield from _of_routes(source, steps, known)
+        yield from _of_hook(source, known)
 
 
 def routed(source: SourceConfig, destinations: Sequence[DestinationConfig]) -> list[str]:
@@ -127,6 +128,12 @@ def _of_routes(
             yield "source", source.name, field, f"'{name}' stands twice", "remove one"
         elif name in steps:
             yield from _of_route(source, steps[name], field, wanted, steps)
+
+
+def _of_hook(source: SourceConfig, known: Collection[str]) -> Iterator[Mistake]:
+    name = source.hook.destination if source.hook else None
+    if name is not None and name not in known:
+        yield "source", source.name, "hook.destination", f"there is no destination '{name}'", suggest(name, known)
 
 
 def _of_all(source: SourceConfig, steps: Mapping[str, DestinationConfig]) -> Iterator[Mistake]:

@@ -12,6 +12,7 @@ from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from app.config.base import FieldName, Name, Strict
 from app.config.flow import CircuitConfig, Fallback, Rates, RejectionsConfig, ScheduleConfig, TimeZone, VolumeConfig
+from app.config.hook import HookConfig
 from app.config.network import NetworkConfig
 from app.model import Priority
 
@@ -57,6 +58,8 @@ class SourceConfig(Strict):
     """Class of its leads unless the producer names another: where both wait, most of a destination goes to the fresh."""
     destinations: list[Name] | Literal["all"] = "all"
     """Destinations its leads are routed to; each still applies its own `when`."""
+    hook: HookConfig | None = None
+    """Takes signed webhooks at `/v1/hooks/NAME`, without an API key; see docs/hooks.md."""
 
 
 class RetryConfig(Strict):

@@ -11,7 +11,7 @@ from uuid_utils.compat import uuid7
 from app.errors import NotFound
 from app.ledger.database import Database
 
-SCOPES = ("submit", "read", "operate")
+SCOPES = ("submit", "read", "operate", "feedback")
 PREFIX = "lr_"
 
 

@@ -82,6 +82,7 @@ def forget(database: Database, *, older_than_days: int, limit: int) -> int:
         leads = connection.execute(_EXPIRED_LEADS, (older_than_days, limit)).fetchall()
         deliveries = [delivery for _, ids in leads for delivery in ids]
         connection.execute(b"delete from attempts where delivery_id = any(%s)", (deliveries,))
+        connection.execute(b"delete from feedback where delivery_id = any(%s)", (deliveries,))
         connection.execute(b"delete from deliveries where id = any(%s)", (deliveries,))
         connection.execute(b"delete from leads where id = any(%s)", ([row[0] for row in leads],))
         connection.execute(

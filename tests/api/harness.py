@@ -105,11 +105,11 @@ def serving(settings: Settings) -> Iterator[tuple[Server, str]]:
 
 
 @contextmanager
-def running(database_url: str, home: Path, **settings: Any) -> Iterator[Api]:
-    """An API that is ready, over a ledger with `DOCUMENT` applied and keys made."""
+def running(database_url: str, home: Path, document: Document = DOCUMENT, **settings: Any) -> Iterator[Api]:
+    """An API that is ready, over a ledger with a configuration applied and keys made."""
     database = Database(database_url, size=2)
-    version.write(database, DOCUMENT.model_dump(mode="json"), changed=[], actor="test")
-    scopes = {"all": ["submit", "read", "operate"], "submit": ["submit"], "read": ["read"], "operate": ["operate"]}
+    version.write(database, document.model_dump(mode="json"), changed=[], actor="test")
+    scopes = {"all": list(key.SCOPES), **{name: [name] for name in key.SCOPES}}
     keys = {
         name: key.create(database, name=name, scopes=frozenset(found), source=None, actor="test")
         for name, found in scopes.items()

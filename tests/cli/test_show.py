@@ -46,6 +46,42 @@ def test_json_has_the_shape_of_the_api(configured: Run, sent: Mapping[str, Any],
     assert "transcript" not in buyer["timeline"][0]
 
 
+def test_feedback_is_reported_once_and_shown_below_the_attempts(
+    configured: Run, sent: Mapping[str, Any], database: Database
+) -> None:
+    finish(database, "buyer", DELIVERED, State.DELIVERED)
+    [delivery] = [one["id"] for one in sent["deliveries"] if one["destination"] == "buyer"]
+    said = (
+        "feedback",
+        delivery,
+        "--type",
+        "return",
+        "--reason",
+        "Wrong [number]",
+        "--value",
+        "2.50",
+        "--currency",
+        "USD",
+    )
+    assert "return recorded" in configured(*said).err
+    assert configured(*said, "--json").json["repeated"] is True
+    shown = configured("show", sent["id"]).out
+    assert "return  2.50 USD  Wrong [number]  cli" in shown
+    assert shown.index("#1  success") < shown.index("Wrong [number]")
+    assert "Wrong [number]" in configured("dlq", "show", delivery).out
+    [buyer] = [one for one in configured("show", sent["id"], "--json").json["deliveries"] if one["id"] == delivery]
+    assert [one["value"] for one in buyer["feedback"]] == ["2.50"]
+
+
+def test_feedback_that_cannot_be_taken_says_why(configured: Run, sent: Mapping[str, Any]) -> None:
+    nobody = configured("feedback", "01a2080e-17e9-71cf-91e9-9fc674dc0340", "--type", "return")
+    assert (nobody.code, "there is no delivery" in nobody.err) == (1, True)
+    delivery = sent["deliveries"][0]["id"]
+    wrong = configured("feedback", delivery, "--type", "return", "--value", "2")
+    assert (wrong.code, "value and currency belong together" in wrong.err) == (1, True)
+    assert configured("feedback", delivery, "--type", "refund").code == 2
+
+
 def test_an_unknown_lead_is_not_found(configured: Run) -> None:
     found = configured("show", "01a2080e-17e9-71cf-91e9-9fc674dc0340")
     assert (found.code, found.out) == (1, "")

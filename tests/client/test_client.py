@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -9,9 +10,9 @@ import pytest
 
 from app.client import Client
 from app.config.schema import Document
-from app.errors import Conflict, InvalidLead, Unavailable
+from app.errors import Conflict, InvalidInput, InvalidLead, NotFound, Unavailable
 from app.intake import Receipt
-from app.ledger import Database, query, version
+from app.ledger import Database, feedback, query, version
 from app.settings import settings
 
 DOCUMENT = {
@@ -141,3 +142,18 @@ def test_a_lead_has_its_source_s_priority_unless_another_is_named(client: Client
     ]
     with pytest.raises(InvalidLead, match="priority: must be fresh or backfill"):
         client.submit(LEAD, source="web", priority="urgent")  # type: ignore[arg-type]
+
+
+def test_feedback_is_on_record_once(client: Client, database: Database) -> None:
+    [delivery] = client.submit(LEAD, source="web").deliveries
+    first = client.give_feedback(delivery, type="conversion", value=Decimal("12.50"), currency="USD", id="deal-1")
+    again = client.give_feedback(str(delivery), type="conversion", value=Decimal("12.5"), currency="USD", id="deal-1")
+    assert (again.id, again.repeated, first.delivery_id) == (first.id, True, delivery)
+    [heard] = feedback.of(database, [delivery])[delivery]
+    assert (heard.type, heard.value, heard.actor) == ("conversion", Decimal("12.50"), "python")
+    with pytest.raises(Conflict):
+        client.give_feedback(delivery, type="return", id="deal-1")
+    with pytest.raises(NotFound):
+        client.give_feedback(destination="crm", reference="r-9", type="return")
+    with pytest.raises(InvalidInput, match="reason"):
+        client.give_feedback(delivery, type="return", reason=7)

@@ -13,8 +13,8 @@ from app.settings import Settings
 
 INTRODUCTION = """\
 A running API shows the same at `/docs`, and as OpenAPI at `/openapi.json`. Send your key as `Authorization: Bearer lr_...` or
-`X-API-Key: lr_...`; `leadrelay key create` makes one. Scopes: `submit`, `read`, `operate`. A key bound to a source sees
-that source's leads only. Any route may answer with a [problem](#problems) instead of what stands here."""
+`X-API-Key: lr_...`; `leadrelay key create` makes one. Scopes: `submit`, `read`, `operate`, `feedback`. A key bound to a source
+sees that source's leads only. Any route may answer with a [problem](#problems) instead of what stands here."""
 
 
 def openapi() -> dict[str, Any]:
@@ -59,7 +59,8 @@ def routes_page() -> str:
 def _operation(path: str, method: str, operation: Mapping[str, Any], schemas: Mapping[str, Schema]) -> Iterator[str]:
     yield f"## {method} {path}"
     scopes = sorted({scope for way in operation.get("security", []) for given in way.values() for scope in given})
-    needs = f"Scope: {', '.join(code(scope) for scope in scopes)}." if scopes else "Open to everybody."
+    signed = any("signature" in way for way in operation.get("security", []))
+    needs = f"Scope: {', '.join(code(scope) for scope in scopes)}." if scopes else _open(signed=signed)
     yield f"{operation['summary'].rstrip('.?')}. {' '.join(operation.get('description', '').split())} {needs}"
     rows = [
         (code(one["name"]), one["in"], type_of(one["schema"], schemas, _link), _described(one))
@@ -72,6 +73,10 @@ def _operation(path: str, method: str, operation: Mapping[str, Any], schemas: Ma
     answers = [(status, answer) for status, answer in operation["responses"].items() if status != "default"]
     told = [(code(status), _told(answer), _contents(answer.get("content", {}), schemas)) for status, answer in answers]
     yield table(("answer", "what", "body"), told)
+
+
+def _open(*, signed: bool) -> str:
+    return "Needs a signature instead of a key." if signed else "Open to everybody."
 
 
 def _told(answer: Mapping[str, Any]) -> str:
