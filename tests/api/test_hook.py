@@ -294,6 +294,8 @@ def test_a_public_key_verifies_what_openssl_signed(api: Api, private_key: Path, 
     assert send(api, body, sign(body), "asymmetric").status_code == 202
     refusal(send(api, body, sign(body + b" "), "asymmetric"))
     refusal(send(api, body, {**sign(body), "webhook-signature": "v1a,AAAA"}, "asymmetric"))
+    misnamed = sign(body)["webhook-signature"].replace("v1a,", "v1,")
+    refusal(send(api, body, {**sign(body), "webhook-signature": misnamed}, "asymmetric"))
 
 
 def test_the_example_of_the_docs_makes_a_lead(api: Api) -> None:

@@ -24,7 +24,7 @@ from app.api.verification import (
 )
 from app.config.hook import HookConfig
 from app.errors import ConfigurationFault
-from app.signature import instant, timestamp
+from app.signature import instant, read, timestamp
 
 SECRET = "whsec_" + b64encode(b"a secret of 24 bytes or more").decode()
 SHARED = "a shared secret"
@@ -221,6 +221,15 @@ def test_a_signed_id_that_cannot_be_a_key_is_named(key: bytes) -> None:
     with pytest.raises(Problem, match="webhook-id") as found:
         proven(made(), signed(key))
     assert found.value.status == 422
+
+
+def test_a_signature_has_one_spelling() -> None:
+    assert read(b"YQ==", "base64") == read(b"61", "hex") == b"a"
+    assert read(b"6A", "hex") == read(b"6a", "hex")
+    for text in (b"YR==", b"YQ=", b"YQ", b"YQ==\n", b"Y Q=="):
+        assert read(text, "base64") is None
+    for text in (b"6 1", b"61\n", b"6", b"\xff"):
+        assert read(text, "hex") is None
 
 
 @given(st.binary(max_size=300))
