@@ -16,7 +16,7 @@ from app.api.problem import RETRY_AFTER_SECONDS, Kind, Problem
 from app.api.verification import Reason, Verifier, verifier
 from app.config.hook import HookConfig
 from app.config.secrets import resolve
-from app.errors import ConfigurationFault, Unavailable
+from app.errors import ConfigurationFault, LeadrelayError
 from app.ledger import Database, refusal
 from app.settings import secret_environment
 from app.telemetry import Event, emit
@@ -62,7 +62,7 @@ class Hooks:
         """Bring counts to the ledger for ever; what cannot be brought now is brought later."""
         while True:
             await asyncio.sleep(FLUSH_SECONDS)
-            with suppress(Unavailable):
+            with suppress(LeadrelayError):
                 await self.flush()
 
     async def flush(self) -> None:
