@@ -23,7 +23,7 @@ def give(
     id_: Annotated[str | None, typer.Option("--id", help="Your own id of it: sent again, it is taken once.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Report what became of a lead after its delivery.
+    """Report what became of a lead: a conversion or a return.
 
     It is told on the delivery's timeline and counted; the delivery's state stays. Without --id, the same words on the same
     delivery are taken once.

@@ -40,7 +40,7 @@ COMMANDS = {
     ),
     "send": Entry(place="send:send", panel=LEADS, help="Submit one lead, a JSON object."),
     "import": Entry(place="importing:import_", panel=LEADS, help="Submit many leads from a CSV or NDJSON file."),
-    "show": Entry(place="show:show", panel=LEADS, help="Show a lead with its deliveries and every attempt."),
+    "show": Entry(place="show:show", panel=LEADS, help="Show a lead with its deliveries, every attempt, and feedback."),
     "feedback": Entry(
         place="feedback:give", panel=LEADS, help="Report what became of a lead: a conversion or a return."
     ),
