@@ -7,7 +7,7 @@ where it is stored.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -43,6 +43,43 @@ TRANSITIONS: Mapping[State, frozenset[State]] = {
     State.SKIPPED: frozenset({State.READY}),
     State.CANCELLED: frozenset({State.READY}),
 }
+
+
+class EventType(StrEnum):
+    """What subscribers may be told of: `delivery.STATE` when a delivery comes to that state, the rest as it says."""
+
+    LEAD_ACCEPTED = "lead.accepted"
+    DELIVERED = "delivery.delivered"
+    REJECTED = "delivery.rejected"
+    SKIPPED = "delivery.skipped"
+    HELD = "delivery.held"
+    DEAD = "delivery.dead"
+    CANCELLED = "delivery.cancelled"
+    CIRCUIT_OPENED = "destination.circuit_opened"
+    CIRCUIT_CLOSED = "destination.circuit_closed"
+    REJECTIONS = "destination.rejections"
+
+
+EVENTS = "events"
+"""The source that events are leads of; it is ours, and in no configuration."""
+EVENT_FIELDS = (
+    "id",
+    "type",
+    "occurred_at",
+    "lead_id",
+    "delivery_id",
+    "destination",
+    "source",
+    "result",
+    "fault",
+    "reason",
+    "reference",
+    "price",
+    "attempts",
+    "in_a_row",
+    "test",
+)
+"""Everything an event may tell; none of it is of the lead's own fields."""
 
 
 class Priority(StrEnum):
@@ -133,7 +170,8 @@ class Item:
 
     `key` is the idempotency key: the delivery's id, the same on every retry. `attempt` counts from 1. `deadline` is a
     `time.monotonic()` instant by which the send must have ended. `rendered` holds the texts of the templates in the
-    settings by their source; None where there are none. `test` is that of its lead.
+    settings by their source; None where there are none. `test` is that of its lead. `type` is the event's, or `lead`;
+    `occurred_at` when that event was, or that lead came in.
     """
 
     payload: Mapping[str, Any]
@@ -142,6 +180,8 @@ class Item:
     deadline: float
     rendered: Mapping[str, str] | None = None
     test: bool = False
+    type: str = "lead"
+    occurred_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

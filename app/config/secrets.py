@@ -17,7 +17,7 @@ MAX_SECRET_BYTES = 65_536
 
 _LOOKS_LIKE_REFERENCE = re.compile(r"\$\{([A-Za-z_]+):[^}]*\}")
 _SECRET_WORDS = re.compile(
-    r"(?:^|_)(?:password|passwd|passphrase|secret|token|api_?key|access_?key|private_?key|auth_?key|credentials?|authorization)"
+    r"(?:^|_)(?:password|passwd|passphrase|secrets?|token|api_?key|access_?key|private_?key|auth_?key|credentials?|authorization)"
     r"(?:$|_)"
 )
 # What such a word may be about without being one: `token_url`, `key_header`, `password_field`.

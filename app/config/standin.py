@@ -26,9 +26,20 @@ _KEYS: Mapping[str, Callable[[], rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey]
     "{ec key}": lambda: ec.generate_private_key(ec.SECP256R1()),
     "{rsa key}": lambda: rsa.generate_private_key(public_exponent=65537, key_size=2048),
 }
-_FORMS = ("{word}", "http://{word}.example", "{word}@{word}.example", _NUMBER, "/{word}", _BYTES, *_KEYS, None)
+_SIGNING = f"whsec_{_NUMBER}{'0' * 27}"
+_FORMS = (
+    "{word}",
+    "http://{word}.example",
+    "{word}@{word}.example",
+    _NUMBER,
+    "/{word}",
+    _BYTES,
+    _SIGNING,
+    *_KEYS,
+    None,
+)
 """What a setting may want, tried in turn: a word, an address, a mailbox, a number, a path, bytes in hex or base64, a
-private key, or nothing at all."""
+signing secret of webhooks, a private key, or nothing at all."""
 _FIRST_NUMBER = 61_000
 _ABSENT = object()
 

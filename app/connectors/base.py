@@ -209,7 +209,7 @@ class Connector(Generic[S]):
         answer: Outcome | Exception
         try:
             answer = self.deliver(item)
-        except Exception as error:  # noqa: BLE001  # carried to delivery.py, which alone translates exceptions
+        except Exception as error:  # noqa: BLE001  # carried to answer.py, which alone translates exceptions
             answer = error
         took = monotonic() - begun
         self._latency = took if self._latency == 0.0 else 0.8 * self._latency + 0.2 * took

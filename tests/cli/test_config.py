@@ -75,4 +75,11 @@ def test_a_version_that_never_was_cannot_be_rolled_back_to(configured: Run) -> N
 
 def test_the_schemas_know_every_connector_type(lonely: Run) -> None:
     schema = lonely("config", "schema").json
-    assert schema["destination"]["properties"]["type"]["enum"] == ["email", "graphql", "http", "hubspot", "salesforce"]
+    assert schema["destination"]["properties"]["type"]["enum"] == [
+        "email",
+        "graphql",
+        "http",
+        "hubspot",
+        "salesforce",
+        "webhook",
+    ]

@@ -74,6 +74,7 @@ def test_references_are_listed_as_written() -> None:
         ("Authorization", "Bearer x"),
         ("access_token", "x"),
         ("private_key", "-----BEGIN"),
+        ("secrets", "x"),
         ("url", "https://user:pass@example.com"),
     ],
 )

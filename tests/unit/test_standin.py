@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from app.config.standin import StandIns
 from app.connectors._http.settings import HttpSettings
 from app.connectors.email.settings import EmailSettings
+from app.connectors.webhook.settings import WebhookSettings
 from app.errors import ConfigurationFault
 
 
@@ -73,6 +74,11 @@ def test_the_host_of_an_address_that_is_a_reference_is_told_as_such() -> None:
     host = url.partition("://")[2].partition("/")[0]
     shown = stand_ins.put_back({"url": url, "Host": host})
     assert shown == {"url": "${env:URL}/leads", "Host": "host of ${env:URL}"}
+
+
+def test_each_signing_secret_of_a_webhook_has_a_stand_in_of_its_own() -> None:
+    made = StandIns().settings(WebhookSettings, {"url": "${env:URL}", "secrets": ["${env:NEW}", "${env:OLD}"]})
+    assert len(set(made.signed_with())) == 2
 
 
 def test_a_value_that_nothing_can_stand_for_is_left_out_or_named() -> None:

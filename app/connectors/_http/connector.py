@@ -4,14 +4,16 @@ It may not know how connections are made, how a request is written, which endpoi
 rules say: it joins them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from time import monotonic
 from typing import Any, ClassVar
 
+from pydantic import BaseModel
+
 from app.config.network import NetworkConfig
 from app.config.schema import LimitsConfig, ResponseConfig
-from app.connectors._authentication import Authenticated
+from app.connectors._authentication import Authenticated, Authenticator
 from app.connectors._endpoints import Endpoints
 from app.connectors._http.authentication import authenticator
 from app.connectors._http.cookies import Cookies
@@ -33,11 +35,15 @@ _CONNECT_SECONDS = 5.0
 
 
 class HttpConnector(Connector[HttpSettings]):
-    """One HTTP destination in one process; `rules` read its answers where those of `response` alone do not."""
+    """One HTTP destination in one process.
 
-    Settings: ClassVar[type[HttpSettings]] = HttpSettings
+    `rules` read its answers where those of `response` alone do not; `how` puts credentials into its requests where those of
+    the settings do not.
+    """
+
+    Settings: ClassVar[type[BaseModel]] = HttpSettings
     capabilities = Capability.IDEMPOTENT | Capability.CHECK | Capability.RESPONSE | Capability.NETWORK | Capability.HTTP
-    templated = (
+    templated: ClassVar[Sequence[str]] = (
         "url",
         "standby",
         "standby.*",
@@ -58,12 +64,13 @@ class HttpConnector(Connector[HttpSettings]):
         network: NetworkConfig | None = None,
         tokens: TokenStore | None = None,
         rules: Interpreter | None = None,
+        how: Authenticator | None = None,
     ) -> None:
         super().__init__(name, settings, limits=limits, response=response, network=network, tokens=tokens)
         self._rules = rules or ResponseRules(response)
         self._session = session(limits, network)
-        self._authenticator = authenticator(settings, destination=name, through=self._session, store=self.tokens)
-        how = self._authenticator
+        how = how or authenticator(settings, destination=name, through=self._session, store=self.tokens)
+        self._authenticator = how
         self._send_message = (Authenticated(self._session, how) if how else self._session).send_message
         self._cookies = Cookies() if settings.cookies else None
         shared = [

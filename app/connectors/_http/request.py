@@ -47,7 +47,7 @@ class RequestTemplate:
         # What the rest of a head could hold is checked here, for all leads.
         _, _, same = head(settings.method, target.origin, fields.fixed).partition(b"\r\n")
         self._same = b" HTTP/1.1\r\n" + same.removesuffix(b"\r\n")
-        self._made = dict.fromkeys(settings.auth.made_headers() if settings.auth else (), MASK)
+        self._made = dict.fromkeys(settings.made_headers(), MASK)
         self._shown_same = mask(fields.fixed, *self._secret) | self._made
         fixed = not (target.is_templated or fields.is_templated)
         self._fixed = self._head(NOTHING) if fixed else None

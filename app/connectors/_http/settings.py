@@ -211,6 +211,10 @@ class HttpSettings(Settings):
             return [(self.url, 1)]
         return [(endpoint.url, endpoint.weight) for endpoint in self.endpoints or ()]
 
+    def made_headers(self) -> list[str]:
+        """Headers that are made for each request."""
+        return self.auth.made_headers() if self.auth else []
+
     @model_validator(mode="after")
     def _one_way_to_say_where(self) -> "HttpSettings":
         if self.url is None and self.endpoints is None:
