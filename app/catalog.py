@@ -25,11 +25,13 @@ from app.errors import Complaint, ConfigurationFault, InvalidConfig, InvalidTemp
 from app.fields import FieldSpecs
 from app.flow.schedule import Schedule, complaint
 from app.ledger import Database, version
+from app.ledger.acceptance import NOBODY, Subscriptions
 from app.ledger.circuit import GateRules
 from app.ledger.step import Steps
 from app.mapping import CompiledMapping, compile_mapping
 from app.routing import Route
 from app.rules import Rule, compile_rule
+from app.subscription import WHOLE_EVENT, mistakes, subscriptions_of
 from app.templated import CompiledSettings
 from app.validation import check_connector
 
@@ -80,6 +82,7 @@ class Compiled:
     sources: Mapping[str, Source]
     steps: Mapping[str, Step]
     chain: Steps = field(default_factory=Steps)
+    subscriptions: Subscriptions = NOBODY
 
 
 def nowhere(kind: str, name: str, field: str, detail: str, remedy: str | None) -> Complaint:
@@ -107,7 +110,14 @@ def compile_document(
     if complaints:
         raise InvalidConfig(complaints)
     sources = {source.name: _compile_source(source, specs[source.name], steps, document) for source in document.sources}
-    return Compiled(version=number, document=document, sources=sources, steps=steps, chain=_chain(document))
+    return Compiled(
+        version=number,
+        document=document,
+        sources=sources,
+        steps=steps,
+        chain=_chain(document),
+        subscriptions=subscriptions_of(document, number),
+    )
 
 
 def connector_settings(config: DestinationConfig, environ: Mapping[str, str]) -> BaseModel:
@@ -216,6 +226,8 @@ def _joined(step: Step, document: Document, place: Place, complaints: list[Compl
     texts |= {f"mapping.{name}": " ".join(_FILLED_IN.findall(str(one))) for name, one in step.config.mapping.items()}
     if step.templates is not None:
         texts |= {f"settings.{name}": " ".join(_FILLED_IN.findall(one)) for name, one in step.templates.texts.items()}
+    for setting, text in texts.items():
+        complaints += [place("destination", step.config.name, setting, *found) for found in mistakes(step.config, text)]
     # Of a step that is not known here, it is not known either what it comes after.
     for setting, text in texts.items() if before <= configs.keys() else ():
         for name in sorted({dotted or quoted for dotted, quoted in _STEP.findall(text)} - before):
@@ -247,7 +259,7 @@ def _compile_step(config: DestinationConfig, digest: str, place: Place, complain
     templates = check_connector(config, complain)
     mapping = condition = None
     try:
-        mapping = compile_mapping(config.mapping)
+        mapping = compile_mapping(config.mapping or (WHOLE_EVENT if config.events else {}))
     except InvalidTemplate as error:
         found = _PROPERTY.match(str(error))
         complain(f"mapping.{found[1]}" if found else "mapping", str(error))

@@ -2,12 +2,15 @@
 
 `lead` holds the fields; `lead.id`, `lead.source` and `lead.received_at` are ours unless the lead has fields of that name.
 `source` is the submitter, `delivery` the id, destination and attempt while delivering, `steps` what earlier steps captured.
+`event` holds the fields of an event, which is a lead of a source of ours, and is empty for any other.
 """
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
+
+from app.model import EVENTS
 
 
 def context(
@@ -26,4 +29,9 @@ def context(
         "source": {"name": source, "description": description},
         "delivery": delivery or {},
         "steps": steps or {},
+        "event": _event(fields, lead_id, received_at) if source == EVENTS else {},
     }
+
+
+def _event(fields: Mapping[str, Any], event_id: UUID, received_at: datetime) -> dict[str, Any]:
+    return {"id": str(event_id), "occurred_at": received_at.astimezone(UTC).isoformat(), **fields}

@@ -1,7 +1,6 @@
 """The whole of what a worker does with a message: claim, render, send, judge, record.
 
-The one place where exceptions become outcomes, and the only broad `except` of the delivery path: whatever a connector
-does, its delivery ends in a recorded state.
+The only broad `except` of the delivery path: whatever a connector does, its delivery ends in a recorded state.
 """
 
 import logging
@@ -15,14 +14,15 @@ from time import monotonic, sleep
 from typing import Any
 from uuid import UUID
 
+from app.answer import bare, judged, outcome_of, unmade
 from app.catalog import Catalog, Compiled, Step, create_connector
 from app.connectors.base import Connector, Sent, Unbegun
 from app.context import context
-from app.errors import ConfigurationFault, DataFault, DeliveryFault, Unavailable
+from app.errors import DataFault, Unavailable
 from app.ledger import Database, dispatch, work
 from app.ledger.circuit import Recorded
 from app.ledger.token import Tokens
-from app.model import Attempt, Claim, Fault, Item, Outcome, Result
+from app.model import Attempt, Claim, Item, Outcome, Result
 from app.policy import next_state
 from app.routing import NOT_MET
 from app.telemetry import Event, emit, report
@@ -104,7 +104,7 @@ class Deliverer:
             connector = self._connector(step)
         except Exception as error:  # noqa: BLE001  # whatever its constructor raises, each delivery ends in a recorded state
             # One attempt tells what is wrong; the rest waits, unattempted, for the circuit it opens.
-            return [Sent(answer=_unmade(step, error)), *[Sent(answer=Unbegun())] * (len(claims) - 1)]
+            return [Sent(answer=unmade(step, error)), *[Sent(answer=Unbegun())] * (len(claims) - 1)]
         deadline = until + step.config.limits.timeout_seconds
         rendered = [_render(compiled, step, claim, deadline) for claim in claims]
         items = [item for item in rendered if isinstance(item, Item)]
@@ -159,6 +159,7 @@ class Deliverer:
                     config_version=compiled.version,
                     gate=step.gate,
                     steps=compiled.chain,
+                    subscriptions=compiled.subscriptions,
                 )
                 if unbegun:
                     work.release(self._database, unbegun)
@@ -168,7 +169,7 @@ class Deliverer:
                     raise
                 if not isinstance(error, Unavailable):  # something in an answer cannot be stored
                     report(Event.CONNECTOR_DEFECT, error, destination=destination)
-                    attempts = [replace(attempt, outcome=_bare(attempt.outcome)) for attempt in attempts]
+                    attempts = [replace(attempt, outcome=bare(attempt.outcome)) for attempt in attempts]
                 sleep(RECORDING_PAUSE_SECONDS)
             else:
                 break
@@ -220,7 +221,9 @@ def _render(compiled: Compiled, step: Step, claim: Claim, deadline: float) -> It
     try:
         if step.asked_late and step.condition is not None and not step.condition.matches(seen):
             return Outcome(result=Result.SKIPPED, reason=NOT_MET)
-        return item_for(step, seen, key=key, attempt=attempt, deadline=deadline, test=lead.test)
+        return item_for(
+            step, seen, key=key, attempt=attempt, deadline=deadline, test=lead.test, occurred_at=lead.received_at
+        )
     except DataFault as fault:
         return fault
     except Exception as error:  # noqa: BLE001  # one lead's trouble must not keep its group from being recorded
@@ -228,33 +231,28 @@ def _render(compiled: Compiled, step: Step, claim: Claim, deadline: float) -> It
         return DataFault(f"a defect of the mapping: {type(error).__name__}")
 
 
-def item_for(step: Step, seen: Mapping[str, Any], *, key: str, attempt: int, deadline: float, test: bool) -> Item:
-    """A lead as the destination's connector gets it; raises `DataFault`."""
+def item_for(
+    step: Step,
+    seen: Mapping[str, Any],
+    *,
+    key: str,
+    attempt: int,
+    deadline: float,
+    test: bool,
+    occurred_at: datetime,
+) -> Item:
+    """A lead, or an event, as the destination's connector gets it; raises `DataFault`."""
     rendered = step.templates.render(seen) if step.templates is not None else None
-    payload = step.mapping.render(seen)
-    return Item(payload=payload, key=key, attempt=attempt, deadline=deadline, rendered=rendered, test=test)
-
-
-def _unmade(step: Step, error: Exception) -> ConfigurationFault:
-    if isinstance(error, ConfigurationFault):
-        return error
-    report(Event.CONNECTOR_DEFECT, error, destination=step.config.name)
-    return ConfigurationFault(f"a connector of type {step.config.type} cannot be made: {type(error).__name__}")
-
-
-def judged(step: Step, connector: Connector[Any], sent: Sent) -> Sent:
-    """Driver exceptions become faults by the connector's table; anything else is a defect of the connector."""
-    answer = sent.answer
-    if isinstance(answer, Outcome | Unbegun | DeliveryFault):
-        return sent
-    for kind, fault in connector.faults.items():
-        if isinstance(answer, kind):
-            reason = f"{type(answer).__name__} from the destination's driver"
-            return Sent(answer=Outcome(result=Result.ERROR, fault=fault, reason=reason), duration_ms=sent.duration_ms)
-    defect = answer if isinstance(answer, Exception) else TypeError("not an answer")
-    report(Event.CONNECTOR_DEFECT, defect, destination=step.config.name)
-    reason = f"a defect of connector type {step.config.type}: {type(defect).__name__}"
-    return Sent(answer=Outcome(result=Result.ERROR, fault=Fault.PERMANENT, reason=reason), duration_ms=sent.duration_ms)
+    return Item(
+        payload=step.mapping.render(seen),
+        key=key,
+        attempt=attempt,
+        deadline=deadline,
+        rendered=rendered,
+        test=test,
+        type=seen["event"].get("type", "lead"),
+        occurred_at=occurred_at,
+    )
 
 
 def _attempt(step: Step, claim: Claim, sent: Sent, begun: datetime) -> Attempt:
@@ -274,25 +272,4 @@ def _attempt(step: Step, claim: Claim, sent: Sent, begun: datetime) -> Attempt:
             fallback=step.fallback,
             probe=claim.probe,
         ),
-    )
-
-
-def _bare(outcome: Outcome) -> Outcome:
-    return Outcome(
-        result=outcome.result, fault=outcome.fault, reason="the answer could not be stored", ambiguous=outcome.ambiguous
-    )
-
-
-def outcome_of(answer: Outcome | Exception | Unbegun) -> Outcome:
-    """A judged answer as an outcome."""
-    if isinstance(answer, Outcome):
-        return answer
-    assert isinstance(answer, DeliveryFault)
-    return Outcome(
-        result=Result.ERROR,
-        fault=answer.fault,
-        reason=answer.reason,
-        ambiguous=answer.ambiguous,
-        retry_after=answer.retry_after,
-        transcript=answer.transcript,
     )

@@ -55,7 +55,12 @@ class Dispatcher:
         if orphans := seen.waiting - compiled.steps.keys():
             if self._is_behind():
                 return 0.0  # leads came under a newer version than this process had
-            if count := dispatch.hold_orphans(self._database, sorted(orphans), config_version=compiled.version):
+            if count := dispatch.hold_orphans(
+                self._database,
+                sorted(orphans),
+                config_version=compiled.version,
+                subscriptions=compiled.subscriptions,
+            ):
                 emit(Event.ORPHANED, count=count, destinations=sorted(orphans))
         self._turns += 1
         may_go = [step for name in seen.due if (step := compiled.steps.get(name)) and _may_go(step, seen)]

@@ -17,8 +17,8 @@ from app.catalog import Catalog, Compiled, Source
 from app.context import context
 from app.errors import Complaint, Conflict, InvalidLead, Unavailable
 from app.ledger import Database, acceptance, query
-from app.model import Priority, State
-from app.routing import route
+from app.model import Priority
+from app.promise import promised
 
 KEY_CHARACTERS = 255
 _canonical = msgspec.json.Encoder(order="deterministic")
@@ -78,7 +78,7 @@ class Intake:
             except InvalidLead as complaint:
                 answers[place] = complaint
         if leads:
-            known = acceptance.accept(self._database, leads)
+            known = acceptance.accept(self._database, leads, subscriptions=compiled.subscriptions)
             repeats = self._repeats([before.lead_id for before in known if before is not None and before.same_body])
             for place, lead, before in zip(places, leads, known, strict=True):
                 answers[place] = _answer(lead, before, repeats)
@@ -135,18 +135,7 @@ def _deliveries(source: Source, lead_id: UUID, fields: Mapping[str, Any]) -> lis
         source=source.config.name,
         description=source.config.description,
     )
-    routings = route(source.routes, seen)
-    ids = {routing.destination: uuid7() for routing in routings}
-    return [
-        acceptance.Routed(
-            id=ids[routing.destination],
-            destination=routing.destination,
-            state=State.READY if routing.skipped is None else State.SKIPPED,
-            reason=routing.skipped,
-            waits_for=[ids[name] for name in routing.waits_for],
-        )
-        for routing in routings
-    ]
+    return promised(source.routes, seen)
 
 
 def _check_key(key: str | None) -> None:

@@ -38,7 +38,7 @@ class CompiledMapping:
     _render: Read
 
     def render(self, context: Mapping[str, Any]) -> dict[str, Any]:
-        """The payload for a context (`lead`, `source`, `delivery`, `steps`).
+        """The payload for a context (`lead`, `source`, `delivery`, `steps`, `event`).
 
         Raises `DataFault` naming the property and its template, not the value.
         """

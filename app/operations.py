@@ -12,7 +12,9 @@ from app.config.schema import Document
 from app.connectors import unusable_files
 from app.errors import Conflict, InvalidConfig, NotFound
 from app.ledger import Database, dispatch, operation, query, rollup, version
+from app.ledger.acceptance import NOBODY, Subscriptions
 from app.settings import Settings
+from app.subscription import subscriptions_of
 
 _RETENTION_GROUP = 1000
 
@@ -63,7 +65,14 @@ def apply(database: Database, document: Document, *, actor: str, note: str = "")
     if not differing and version.newest(database) > 0:
         return None
     touched = [name for _, kind, name in differing if kind == "destination"]
-    return version.write(database, document.model_dump(mode="json"), changed=touched, actor=actor, note=note)
+    return version.write(
+        database,
+        document.model_dump(mode="json"),
+        changed=touched,
+        actor=actor,
+        note=note,
+        subscriptions=subscriptions_of(document, 0),
+    )
 
 
 def roll_back(database: Database, number: int, *, actor: str) -> int | None:
@@ -71,6 +80,11 @@ def roll_back(database: Database, number: int, *, actor: str) -> int | None:
     document = Document.model_validate(version.read(database, number).document)
     compile_document(document, 0, place=nowhere)
     return apply(database, document, actor=actor, note=f"roll back to version {number}")
+
+
+def subscriptions(database: Database) -> Subscriptions:
+    """Who is told of what by the configuration in force; for one-shot commands."""
+    return subscriptions_of(running(database), version.newest(database))
 
 
 def replay(database: Database, delivery_id: UUID, *, actor: str, note: str = "") -> query.DeliveryView:
@@ -81,9 +95,11 @@ def replay(database: Database, delivery_id: UUID, *, actor: str, note: str = "")
     return _existing(database, delivery_id)
 
 
-def discard(database: Database, delivery_id: UUID, *, actor: str, note: str = "") -> query.DeliveryView:
+def discard(
+    database: Database, delivery_id: UUID, *, actor: str, note: str = "", subscriptions: Subscriptions = NOBODY
+) -> query.DeliveryView:
     """Give one dead or held delivery up; raises `NotFound`, or `Conflict` when it is neither."""
-    if not operation.cancel(database, [delivery_id], actor=actor, note=note):
+    if not operation.cancel(database, [delivery_id], actor=actor, note=note, subscriptions=subscriptions):
         found = _existing(database, delivery_id)
         raise Conflict(f"delivery {delivery_id} is {found.state}: only dead and held deliveries can be discarded")
     return _existing(database, delivery_id)

@@ -24,7 +24,13 @@ def expire_leases(database: Database, compiled: Compiled) -> None:
         found = compiled.steps.get(destination)
         attempts = [_lost(row, found) for row in expired if row.destination == destination]
         recorded = work.record(
-            database, destination, attempts, config_version=compiled.version, gate=None, steps=compiled.chain
+            database,
+            destination,
+            attempts,
+            config_version=compiled.version,
+            gate=None,
+            steps=compiled.chain,
+            subscriptions=compiled.subscriptions,
         )
         announce(destination, recorded)
         emit(Event.EXPIRED, destination=destination, count=len(attempts))
@@ -33,13 +39,13 @@ def expire_leases(database: Database, compiled: Compiled) -> None:
 def move_late(database: Database, compiled: Compiled) -> None:
     """End what waits past its deadline, and hand over what is old enough for its fallback. Raises `Unavailable`."""
     ages = [age for found in compiled.steps.values() for age in _ages(found)]
-    if count := late.move_late(database, ages):
+    if count := late.move_late(database, ages, subscriptions=compiled.subscriptions):
         emit(Event.LATE, count=count)
 
 
 def release_overlooked(database: Database, compiled: Compiled) -> None:
     """Let go what waits for steps that ended otherwise than by an attempt. Raises `Unavailable`."""
-    step.release_overlooked(database, compiled.chain)
+    step.release_overlooked(database, compiled.chain, subscriptions=compiled.subscriptions)
 
 
 def _ages(found: Step) -> list[Age]:

@@ -22,7 +22,7 @@ from app.errors import DataFault, InvalidTemplate  # noqa: E402  # likewise
 
 MAX_RULE_CHARACTERS = 4096
 _SHOWN_CHARACTERS = 120
-ROOTS = frozenset({"lead", "source", "delivery", "steps"})
+ROOTS = frozenset({"lead", "source", "delivery", "steps", "event"})
 
 Segment = str | int
 
@@ -88,7 +88,7 @@ class Rule:
     _paths: Mapping[str, tuple[Segment, ...]]
 
     def matches(self, context: Mapping[str, Any]) -> bool:
-        """Whether the condition holds for a context (`lead`, `source`, `delivery`, `steps`).
+        """Whether the condition holds for a context (`lead`, `source`, `delivery`, `steps`, `event`).
 
         Raises `DataFault` naming the rule if its answer is no yes or no, or its types do not fit the values there are.
         """

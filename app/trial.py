@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from uuid_utils.compat import uuid7
 
 from app import connectors
+from app.answer import judged, outcome_of
 from app.catalog import Step, compile_document, create_connector
 from app.config.loading import load_destination
 from app.config.schema import Document, SourceConfig
@@ -25,11 +26,12 @@ from app.config.standin import StandIns
 from app.config.suggestion import suggest
 from app.connectors.base import Capability, Connector, Property, Sent
 from app.context import context
-from app.delivery import item_for, judged, outcome_of
+from app.delivery import item_for
 from app.errors import Complaint, ConfigurationFault, Conflict, DataFault, DeliveryFault, InvalidConfig, NotFound
 from app.fields import FieldSpecs
 from app.model import Item, Outcome, Result
 from app.routing import Route, route
+from app.subscription import OUR_EVENTS, untold
 
 NO_SOURCE = SourceConfig(name="preview")
 """Reads a lead that no source is named for."""
@@ -152,18 +154,22 @@ def prepare(
 ) -> Trial:
     """Read a lead as its source does and render it; `said` is what earlier steps captured, by name.
 
-    Raises `InvalidLead`, and `InvalidConfig` for a mapping that this lead cannot be rendered by.
+    A destination that is told of events takes an event's fields in place of a lead's. Raises `InvalidLead`, and
+    `InvalidConfig` for a mapping that this lead cannot be rendered by.
     """
+    not_told = None
+    if step.config.events is not None:
+        source, not_told = OUR_EVENTS, untold(step.config, fields)
     read = FieldSpecs(source).read(fields)
     notes = [f"{name} {complaint}; it is taken as text" for name, complaint in read.invalid.items()]
     if unsaid := sorted(step.before - said.keys()):
         notes.append(f"what {', '.join(unsaid)} will say is taken as nothing")
-    key, lead_id = str(uuid7()), uuid7()
+    key, lead_id, now = str(uuid7()), uuid7(), datetime.now(UTC)
     seen = partial(
         context,
         read.fields,
         lead_id=lead_id,
-        received_at=datetime.now(UTC),
+        received_at=now,
         source=source.name,
         description=source.description,
         steps=said,
@@ -173,10 +179,12 @@ def prepare(
     delivery = {"id": key, "lead_id": str(lead_id), "destination": step.config.name, "attempt": 1, "test": test}
     deadline = monotonic() + step.config.limits.timeout_seconds
     try:
-        item = item_for(step, seen(delivery=delivery), key=key, attempt=1, deadline=deadline, test=test)
+        item = item_for(
+            step, seen(delivery=delivery), key=key, attempt=1, deadline=deadline, test=test, occurred_at=now
+        )
     except DataFault as fault:
         raise InvalidConfig([Complaint(field="mapping", detail=fault.reason)]) from None
-    return Trial(item=item, skipped=decision.skipped, notes=tuple(notes))
+    return Trial(item=item, skipped=not_told or decision.skipped, notes=tuple(notes))
 
 
 def preview(step: Step, trial: Trial, *, environ: Mapping[str, str] | None = None) -> Any:

@@ -2,7 +2,7 @@
 
 | metric | type | labels | tells |
 |---|---|---|---|
-| `leadrelay_leads_accepted_total` | counter | source | leads accepted |
+| `leadrelay_leads_accepted_total` | counter | source | leads accepted; events are leads of the source `events` |
 | `leadrelay_submissions_repeated_total` | counter | | submissions whose idempotency key was used before |
 | `leadrelay_hook_refusals_total` | counter | source, reason | webhooks refused: signature missing, malformed, stale, mismatch |
 | `leadrelay_feedback_total` | counter | destination, type | conversions and returns that were reported |

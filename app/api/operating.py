@@ -31,7 +31,9 @@ def replay(delivery_id: UUID, response: Response, service: Held, key: Operator, 
 def discard(delivery_id: UUID, service: Held, key: Operator, note: Note = _NO_NOTE) -> Delivery:
     """Cancels the delivery; a replay can still bring it back. 409 when there is nothing to give up."""
     own_delivery(service, delivery_id, key)
-    return Delivery.model_validate(operations.discard(service.database, delivery_id, actor=_actor(key), note=note.note))
+    told = service.catalog.current.subscriptions
+    view = operations.discard(service.database, delivery_id, actor=_actor(key), note=note.note, subscriptions=told)
+    return Delivery.model_validate(view)
 
 
 @router.post("/destinations/{name}/pause", tags=["destinations"], summary="Stop dispatching to a destination")
@@ -51,7 +53,7 @@ def _gate(service: Service, name: str, key: Key, *, paused: bool) -> Destination
     compiled = service.catalog.current
     if name not in compiled.steps and name not in query.destinations(service.database):
         raise NotFound(f"there is no destination {name!a}")
-    operation.pause(service.database, name, paused=paused, actor=_actor(key))
+    operation.pause(service.database, name, paused=paused, actor=_actor(key), subscriptions=compiled.subscriptions)
     return next(one for one in destination_views(service) if one.name == name)
 
 

@@ -10,13 +10,13 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict
 
 from app import trial
+from app.answer import outcome_of
 from app.api.access import refuse_bound
 from app.api.permission import Operator, Reader
 from app.api.service import Held, Service
 from app.api.view import Shape
 from app.catalog import Step
 from app.config.base import Name
-from app.delivery import outcome_of
 from app.errors import DeliveryFault, NotFound
 from app.ledger.key import Key
 from app.settings import secret_environment

@@ -14,6 +14,7 @@ import typer
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from app import operations
 from app.api.timeline import delivery_timeline
 from app.cli.output import Json, console, moment, plural, print_json, print_table, print_text, say, say_error
 from app.cli.session import actor, ledger
@@ -125,7 +126,8 @@ def discard(
     choice = _choose(ids, destination, fingerprint, everything=everything, held=held)
 
     def change(database: Database, group: Sequence[UUID]) -> list[UUID]:
-        return operation.cancel(database, group, actor=actor(), note=note)
+        told = operations.subscriptions(database)
+        return operation.cancel(database, group, actor=actor(), note=note, subscriptions=told)
 
     _apply(choice, change, verb="discard", done="discarded", dry_run=dry_run, yes=yes)
 

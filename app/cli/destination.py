@@ -78,7 +78,8 @@ def _set_gate(name: str, *, paused: bool) -> None:
         known = {one.name for one in _standings(database)}
         if name not in known:
             raise NotFound(f"there is no destination '{name}': {suggest(name, known)}")
-        operation.pause(database, name, paused=paused, actor=actor())
+        told = operations.subscriptions(database)
+        operation.pause(database, name, paused=paused, actor=actor(), subscriptions=told)
 
 
 def _standings(database: Database) -> list[Standing]:

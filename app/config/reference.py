@@ -1,4 +1,4 @@
-"""What sources and destinations say of each other: routes, steps that come after others, fallbacks.
+"""What sources and destinations say of each other: routes, steps that come after others, fallbacks, who takes events.
 
 Finds names that do not exist and circles, and puts steps into an order in which each comes after those it waits for.
 """
@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from app.config.schema import DestinationConfig, Document, SourceConfig
 from app.config.suggestion import suggest
+from app.model import EVENTS
 
 Mistake = tuple[str, str, str, str, str | None]
 """(source | destination, name, field, what is wrong, remedy)."""
@@ -18,7 +19,10 @@ def mistakes(document: Document, known: Collection[str]) -> Iterator[Mistake]:
     for destination in document.destinations:
         yield from _of_steps(destination, steps, known)
         yield from _of_fallback(destination, steps, known)
+        yield from _of_events(destination, steps)
     for source in document.sources:
+        if source.name == EVENTS:
+            yield "source", EVENTS, "name", "is the source that our own events come from", "give it another name"
         yield from _of_routes(source, steps, known)
         yield from _of_hook(source, known)
 
@@ -48,9 +52,18 @@ def in_order(names: Sequence[str], destinations: Sequence[DestinationConfig]) ->
     return found
 
 
+def subscribed(destinations: Sequence[DestinationConfig]) -> list[DestinationConfig]:
+    """Those that are told of events; those that only take over from others get none twice."""
+    return [one for one in _first(destinations) if one.events is not None]
+
+
 def _all(destinations: Sequence[DestinationConfig]) -> list[str]:
+    return [one.name for one in _first(destinations) if one.events is None]
+
+
+def _first(destinations: Sequence[DestinationConfig]) -> list[DestinationConfig]:
     standing_by = {one.fallback.destination for one in destinations if one.fallback is not None}
-    return [one.name for one in destinations if one.name not in standing_by]
+    return [one for one in destinations if one.name not in standing_by]
 
 
 def ancestors(name: str, steps: Mapping[str, DestinationConfig]) -> frozenset[str]:
@@ -99,6 +112,27 @@ def _of_fallback(
         yield "destination", destination.name, field, detail, "name a destination without `after`"
 
 
+def _of_events(destination: DestinationConfig, steps: Mapping[str, DestinationConfig]) -> Iterator[Mistake]:
+    """Leads go to destinations of leads, events to those of events; nothing leads from the ones to the others."""
+    kind, name = "destination", destination.name
+    if destination.events is not None and destination.after:
+        yield kind, name, "after", "an event comes after no steps", "take `after` out, or `events`"
+    for place, before in enumerate(destination.after):
+        if before in steps and steps[before].events is not None:
+            yield (
+                kind,
+                name,
+                f"after.{place}",
+                f"'{before}' takes events, no leads: nothing comes after it",
+                "take it out",
+            )
+    other = steps.get(destination.fallback.destination) if destination.fallback else None
+    if other is not None and (other.events is None) != (destination.events is None):
+        takes = "leads, no events" if other.events is None else "events, no leads"
+        remedy = "name one that takes events too" if other.events is None else "name one without `events`"
+        yield kind, name, "fallback.destination", f"'{other.name}' takes {takes}", remedy
+
+
 def _circle(begin: str, name: str, following: Mapping[str, Sequence[str]]) -> str | None:
     """The way from `begin` over `name` back to `begin`, if there is one."""
     ways, seen = [[begin, name]], {name}
@@ -126,6 +160,8 @@ def _of_routes(
             yield "source", source.name, field, f"there is no destination '{name}'", suggest(name, known)
         elif name in wanted[:place]:
             yield "source", source.name, field, f"'{name}' stands twice", "remove one"
+        elif name in steps and steps[name].events is not None:
+            yield "source", source.name, field, f"'{name}' takes events, no leads", f"take {name} out of destinations"
         elif name in steps:
             yield from _of_route(source, steps[name], field, wanted, steps)
 
@@ -140,7 +176,7 @@ def _of_all(source: SourceConfig, steps: Mapping[str, DestinationConfig]) -> Ite
     wanted = _all(list(steps.values()))
     for name in wanted:
         for before in steps[name].after:
-            if before in steps and before not in wanted:
+            if before in steps and before not in wanted and steps[before].events is None:
                 detail = f"'{name}' comes after '{before}', which only takes over from others"
                 yield "source", source.name, "destinations", detail, "list the destinations, or end that fallback"
 
@@ -153,7 +189,7 @@ def _of_route(
     steps: Mapping[str, DestinationConfig],
 ) -> Iterator[Mistake]:
     for before in destination.after:
-        if before not in wanted:
+        if before not in wanted and (before not in steps or steps[before].events is None):
             detail = f"'{destination.name}' comes after '{before}', which this source's leads do not go to"
             yield "source", source.name, field, detail, f"add {before} to destinations"
     for fallback in _fallbacks(destination, steps):

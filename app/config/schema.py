@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from app.config.base import FieldName, Name, Strict
+from app.config.event import Events
 from app.config.flow import CircuitConfig, Fallback, Rates, RejectionsConfig, ScheduleConfig, TimeZone, VolumeConfig
 from app.config.hook import HookConfig
 from app.config.network import NetworkConfig
@@ -184,13 +185,15 @@ class DestinationConfig(Strict):
     name: Name
     """Name of the destination, also of its queues."""
     type: Name
-    """Connector type: http, graphql, email, salesforce, hubspot."""
+    """Connector type: http, graphql, webhook, email, salesforce, hubspot."""
     description: str = ""
     """For people."""
     enabled: bool = True
     """A disabled destination is routed nothing new."""
+    events: Events | None = None
+    """Events it is told of, such as `delivery.dead` or `delivery.*`; with them it takes no leads (docs/webhooks.md)."""
     when: str | None = None
-    """CEL condition on `lead` and `source`; a lead that does not meet it is skipped."""
+    """CEL condition on `lead` and `source`, or on `event`; what does not meet it is skipped."""
     mapping: dict[str, Any] = {}
     """Property -> template or literal; dots make nested objects, numbers arrays."""
     settings: dict[str, Any] = {}

@@ -1,18 +1,21 @@
 """Leads in: a group of leads with all their deliveries in one transaction.
 
-After the commit they survive anything but the loss of the database; the NOTIFY inside it wakes the dispatcher.
+After the commit they survive anything but the loss of the database; the NOTIFY inside it wakes the dispatcher. Events are
+leads too, of a source of ours: they are written in the transaction of the change they tell of.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from uuid_utils.compat import uuid7
+
 from app.ledger.codec import decode, encode
 from app.ledger.database import Connection, Database
-from app.model import Lead, Priority, State
+from app.model import EVENTS, EventType, Lead, Priority, State
 
 WAKE_CHANNEL = "leadrelay_ready"
 WAITS_FOR_STEPS = "9999-01-01T00:00:00Z"
@@ -59,6 +62,44 @@ class Known:
     same_body: bool
 
 
+def _nowhere(_event_id: UUID, _fields: Mapping[str, Any]) -> Sequence[Routed]:
+    return ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subscriptions:
+    """Of the running configuration: who is told of what; nobody of anything by default.
+
+    `types` are those that anybody is told of. Of what happens at `destinations`, which are told, nobody is told anything: no
+    event brings about another. `route` gives an event's deliveries by its id and fields.
+    """
+
+    types: frozenset[EventType] = frozenset()
+    destinations: frozenset[str] = frozenset()
+    route: Callable[[UUID, Mapping[str, Any]], Sequence[Routed]] = _nowhere
+    version: int = 0
+
+    def event(self, kind: EventType, *, test: bool = False, **fields: Any) -> Iterator[NewLead]:
+        """The event as a lead to be written, if anybody is told of its type; `fields` that are None are left out."""
+        if kind not in self.types:
+            return
+        event_id = uuid7()
+        told = {name: value for name, value in fields.items() if value is not None}
+        told = {"type": kind.value, **told, "test": test}
+        yield NewLead(
+            id=event_id,
+            source=EVENTS,
+            fields=told,
+            invalid={},
+            test=test,
+            config_version=self.version,
+            deliveries=self.route(event_id, told),
+            key=None,
+            digest=b"",
+        )
+
+
+NOBODY = Subscriptions()
 _INSERT_SUBMISSIONS = b"""
 insert into submissions (source, key, lead_id, digest)
 select * from unnest(%b::text[], %b::text[], %b::uuid[], %b::bytea[])
@@ -95,16 +136,46 @@ on conflict (minute, source, shard) do update set
 """
 
 
-def accept(database: Database, leads: Sequence[NewLead]) -> list[Known | None]:
+def accept(
+    database: Database, leads: Sequence[NewLead], *, subscriptions: Subscriptions = NOBODY
+) -> list[Known | None]:
     """Write a group of leads; for each, in order, None (written) or the lead its key already stands for."""
     with database.transaction() as connection:
         known = _claim_keys(connection, leads)
         new = [lead for lead, before in zip(leads, known, strict=True) if before is None]
+        events = [event for lead in new for event in _events(lead, subscriptions)] if subscriptions.types else []
         with connection.pipeline():
             if new:
-                _insert(connection, new)
-            _count(connection, leads, known)
+                _insert(connection, [*new, *events])
+            _count(connection, [*leads, *events], [*known, *[None] * len(events)])
     return known
+
+
+def write(connection: Connection, leads: Sequence[NewLead]) -> None:
+    """Write leads that have no key within one's transaction.
+
+    Best as its last statements: their source's figures stay locked until the commit.
+    """
+    if leads:
+        with connection.pipeline():
+            _insert(connection, leads)
+            _count(connection, leads, [None] * len(leads))
+
+
+def _events(lead: NewLead, subscriptions: Subscriptions) -> Iterator[NewLead]:
+    about: dict[str, Any] = {"lead_id": str(lead.id), "source": lead.source, "test": lead.test}
+    yield from subscriptions.event(EventType.LEAD_ACCEPTED, **about)
+    for delivery in lead.deliveries:
+        if delivery.state is State.SKIPPED:
+            yield from subscriptions.event(
+                EventType.SKIPPED,
+                delivery_id=str(delivery.id),
+                destination=delivery.destination,
+                result="skipped",
+                reason=delivery.reason,
+                attempts=0,
+                **about,
+            )
 
 
 def _claim_keys(connection: Connection, leads: Sequence[NewLead]) -> list[Known | None]:

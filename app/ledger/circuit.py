@@ -7,7 +7,7 @@ group it waited for has held.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from app.config.flow import CircuitConfig, RejectionsConfig
 from app.ledger.acceptance import WAITS_FOR_STEPS
@@ -23,7 +23,7 @@ on conflict (destination) do update set
     openings = destination_status.openings + 1,
     probe_at = now() + make_interval(secs => least(%(most)s, %(first)s * power(2, least(destination_status.openings, 20))))
 where destination_status.circuit <> 'open'
-returning 1
+returning openings
 """
 # Messages that are out already would burn an attempt each: they shall find nothing to claim.
 _CALL_BACK = b"""
@@ -35,6 +35,7 @@ _CLOSE = b"""
 update destination_status
 set circuit = 'closed', reason = null, probe_at = null, openings = 0, errors_in_row = 0, closed_at = now()
 where destination = any(%s) and circuit <> 'closed'
+returning destination
 """
 _FREE = f"""
 update deliveries set state = 'ready', due_at = case due_at when '{WAITS_FOR_STEPS}' then due_at else now() end
@@ -92,11 +93,13 @@ class GateRules:
 class Recorded:
     """What came of recording a group: how many were stale and written nowhere, and what changed about the destination.
 
-    `opened` holds the reason when its circuit opened, `rejections` the length of a run that has just become too long.
+    `opened` holds the reason when its circuit opened, `reopened` that this was after a probe, `rejections` the length of a
+    run that has just become too long.
     """
 
     stale: int = 0
     opened: str | None = None
+    reopened: bool = False
     closed: bool = False
     rejections: int | None = None
 
@@ -110,8 +113,7 @@ def judge(connection: Connection, destination: str, outcomes: Sequence[Outcome],
         connection.execute(_LEAVE_ALONE, {"name": destination, "seconds": seconds})
     refused = next((outcome for outcome in outcomes if outcome.fault is Fault.CONFIGURATION), None)
     if refused is not None:
-        opened = _open(connection, destination, refused.reason, rules.circuit)
-        return Recorded(opened=opened, rejections=rejections)
+        return replace(_open(connection, destination, refused.reason, rules.circuit), rejections=rejections)
     marks = [outcome.fault is Fault.TRANSIENT for outcome in outcomes if _tells(outcome)]
     if not marks:
         if outcomes:
@@ -122,14 +124,15 @@ def judge(connection: Connection, destination: str, outcomes: Sequence[Outcome],
         closed = _answered(connection, destination, 0)
         return Recorded(closed=closed, rejections=rejections)
     last = next(outcome for outcome in reversed(outcomes) if outcome.fault is Fault.TRANSIENT)
-    opened = _failed(connection, destination, rules.circuit, last.reason, trailing=trailing, answered=answered)
-    return Recorded(opened=opened, rejections=rejections)
+    found = _failed(connection, destination, rules.circuit, last.reason, trailing=trailing, answered=answered)
+    return replace(found, rejections=rejections)
 
 
-def close_circuits(connection: Connection, destinations: Sequence[str]) -> None:
-    """Close them, whatever opened them, and free what they held."""
-    connection.execute(_CLOSE, (list(destinations),))
+def close_circuits(connection: Connection, destinations: Sequence[str]) -> list[tuple[str, Recorded]]:
+    """Close them, whatever opened them, and free what they held; those that were not closed."""
+    closed = [(row[0], Recorded(closed=True)) for row in connection.execute(_CLOSE, (list(destinations),))]
     connection.execute(_FREE, (list(destinations),))
+    return closed
 
 
 def _tells(outcome: Outcome) -> bool:
@@ -151,34 +154,35 @@ def _answered(connection: Connection, destination: str, trailing: int) -> bool:
 
 def _failed(
     connection: Connection, destination: str, rules: CircuitConfig, reason: str | None, *, trailing: int, answered: bool
-) -> str | None:
+) -> Recorded:
     row = connection.execute(_FAILED, {"name": destination, "trailing": trailing, "answered": answered}).fetchone()
     assert row is not None
     circuit, in_a_row = row
     if circuit == "half-open":
         return _open(connection, destination, reason, rules)
     if circuit == "open":
-        return None
+        return Recorded()
     if rules.consecutive is not None and in_a_row >= rules.consecutive:
         return _open(connection, destination, f"{in_a_row} errors in a row, the last: {reason}", rules)
     if rules.error_ratio is None:
-        return None
+        return Recorded()
     shares = connection.execute(_SHARE, {"name": destination, "minutes": rules.minutes}).fetchone()
     assert shares is not None
     errors, attempts = shares
     if attempts < rules.minimum or errors < rules.error_ratio * attempts:
-        return None
+        return Recorded()
     return _open(connection, destination, f"{errors} of {attempts} recent attempts failed, the last: {reason}", rules)
 
 
-def _open(connection: Connection, destination: str, reason: str | None, rules: CircuitConfig) -> str | None:
-    """Open it, unless it is; each opening in a row doubles the wait for a probe. The reason, when this opened it."""
+def _open(connection: Connection, destination: str, reason: str | None, rules: CircuitConfig) -> Recorded:
+    """Open it, unless it is; each opening in a row doubles the wait for a probe."""
     said = storable(reason) or "no reason given"
     parameters = {"name": destination, "reason": said, "first": rules.probe_seconds, "most": rules.probe_max_seconds}
-    if connection.execute(_OPEN, parameters).fetchone() is None:  # a pipeline knows rows, but no row count yet
-        return None
+    opened = connection.execute(_OPEN, parameters).fetchone()
+    if opened is None:  # a pipeline knows rows, but no row count yet
+        return Recorded()
     connection.execute(_CALL_BACK, (destination,))
-    return said
+    return Recorded(opened=said, reopened=opened[0] > 1)
 
 
 def _judge_rejections(

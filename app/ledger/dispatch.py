@@ -11,10 +11,11 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from app.ledger.acceptance import PRIORITIES
+from app.ledger.acceptance import NOBODY, PRIORITIES, Subscriptions
 from app.ledger.database import Database
+from app.ledger.event import tell
 from app.ledger.work import WORKER_ENDED
-from app.model import DeadLetter, Lane
+from app.model import DeadLetter, Lane, State
 
 SUSPECT_AFTER = 2
 """After so many attempts the last of which its worker did not survive, a delivery may be what ended it."""
@@ -155,6 +156,7 @@ where id in (
     select id from deliveries where state = 'ready' and due_at < '9999-01-01' and destination = any(%s) limit 10000
 )
     and state = 'ready' and not exists (select from config_versions where version > %s)
+returning id
 """
 _SHOWN = "select destination, count(*) from deliveries where state = 'dead' and mirrored group by 1"
 _UNMIRRORED = (
@@ -254,12 +256,16 @@ def requeue_lost(database: Database, *, after_seconds: float, is_empty: Callable
         return connection.execute(_REQUEUE, (lost, after_seconds)).rowcount if lost else 0
 
 
-def hold_orphans(database: Database, destinations: Sequence[str], *, config_version: int) -> int:
+def hold_orphans(
+    database: Database, destinations: Sequence[str], *, config_version: int, subscriptions: Subscriptions = NOBODY
+) -> int:
     """Hold what is ready for destinations that this version lacks, some at a time; nothing once there is a newer one."""
     with database.transaction() as connection:
         # Whoever writes a version frees what it brings back: it must come wholly before this, or wholly after.
         connection.execute(b"lock table config_versions in share mode")
-        return connection.execute(_ORPHANS, (list(destinations), config_version)).rowcount
+        held = [(row[0], State.HELD) for row in connection.execute(_ORPHANS, (list(destinations), config_version))]
+        tell(connection, subscriptions, deliveries=held)
+    return len(held)
 
 
 def unmirrored(database: Database) -> list[DeadLetter]:

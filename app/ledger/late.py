@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.ledger.acceptance import WAITS_FOR_STEPS
+from app.ledger.acceptance import NOBODY, WAITS_FOR_STEPS, Subscriptions
 from app.ledger.database import Database
+from app.ledger.event import tell
+from app.model import State
 
 _AT_ONCE = 1000
 _MOVE = f"""
@@ -30,6 +32,7 @@ update deliveries d set
     mirrored = false, result = 'error', fault = coalesce(d.fault, 'transient'), fingerprint = late.fingerprint,
     reason = late.reason || coalesce('; before that: ' || d.reason, '')
 from late where d.id = late.id and d.state = 'ready'
+returning d.id, d.state::text
 """.encode()  # noqa: S608  # constants of ours
 
 
@@ -48,7 +51,7 @@ class Age:
     fingerprint: str
 
 
-def move_late(database: Database, ages: Sequence[Age]) -> int:
+def move_late(database: Database, ages: Sequence[Age], *, subscriptions: Subscriptions = NOBODY) -> int:
     """End or hand over what is older than this, some at a time; how many were."""
     columns = (
         [age.destination for age in ages],
@@ -59,4 +62,6 @@ def move_late(database: Database, ages: Sequence[Age]) -> int:
         [age.fingerprint for age in ages],
     )
     with database.transaction() as connection:
-        return connection.execute(_MOVE, columns).rowcount
+        moved = [(row[0], State(row[1])) for row in connection.execute(_MOVE, columns)]
+        tell(connection, subscriptions, deliveries=moved)
+    return len(moved)

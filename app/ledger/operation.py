@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from app.ledger.acceptance import PRIORITIES, WAITS_FOR_STEPS, WAKE_CHANNEL
+from app.ledger.acceptance import NOBODY, PRIORITIES, WAITS_FOR_STEPS, WAKE_CHANNEL, Subscriptions
 from app.ledger.circuit import close_circuits
 from app.ledger.database import Connection, Database
-from app.model import Priority
+from app.ledger.event import tell
+from app.model import Priority, State
 
 # Steps that are sent again too are waited for again.
 _REPLAY = f"""
@@ -57,23 +58,30 @@ def replay(
     return moved
 
 
-def cancel(database: Database, ids: Sequence[UUID], *, actor: str, note: str = "") -> list[UUID]:
+def cancel(
+    database: Database, ids: Sequence[UUID], *, actor: str, note: str = "", subscriptions: Subscriptions = NOBODY
+) -> list[UUID]:
     """Give up dead, held or ready deliveries; which ones were."""
     with database.transaction() as connection:
         moved = [row[0] for row in connection.execute(_CANCEL, (list(ids),))]
         _audit(connection, actor, "delivery.discard", moved, note)
+        tell(connection, subscriptions, deliveries=[(delivery, State.CANCELLED) for delivery in moved])
     return moved
 
 
-def pause(database: Database, destination: str, *, paused: bool, actor: str) -> None:
+def pause(
+    database: Database, destination: str, *, paused: bool, actor: str, subscriptions: Subscriptions = NOBODY
+) -> None:
     """Stop or resume dispatching to a destination; resuming also closes its circuit and frees what it held."""
     with database.transaction() as connection:
+        closed = []
         connection.execute(_GATE, (destination, paused))
         if not paused:
-            close_circuits(connection, [destination])
+            closed = close_circuits(connection, [destination])
             connection.execute(_START_OVER, (destination,))
         _audit(connection, actor, "destination.pause" if paused else "destination.resume", [destination], "")
         connection.execute(f"notify {WAKE_CHANNEL}".encode())
+        tell(connection, subscriptions, destinations=closed)
 
 
 def forget(database: Database, *, older_than_days: int, limit: int) -> int:

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from app.ledger.acceptance import WAITS_FOR_STEPS, WAKE_CHANNEL
+from app.ledger.acceptance import NOBODY, WAITS_FOR_STEPS, WAKE_CHANNEL, Subscriptions
 from app.ledger.codec import decode
 from app.ledger.database import Connection, Database
+from app.ledger.event import tell
+from app.model import State
 
 # One after the other for each lead: of two steps that end in the same moment, the second must see the first.
 _LOCK = b"select from leads where id = any(%s) order by id for update"
@@ -57,10 +59,11 @@ class Steps:
     awaited: frozenset[str] = frozenset()
 
 
-def release_steps(connection: Connection, leads: Sequence[UUID], steps: Steps) -> None:
-    """Let go, or skip, what waits for steps of these leads that have all ended."""
+def release_steps(connection: Connection, leads: Sequence[UUID], steps: Steps) -> list[tuple[UUID, State]]:
+    """Let go, or skip, what waits for steps of these leads that have all ended; what was skipped."""
+    skipped: list[tuple[UUID, State]] = []
     if not leads:
-        return
+        return skipped
     ids, optional = list(set(leads)), sorted(steps.optional)
     connection.execute(_LOCK, (ids,))
     while ended := [row for row in connection.execute(_JUDGE, (optional, ids)) if row[1]]:
@@ -72,14 +75,19 @@ def release_steps(connection: Connection, leads: Sequence[UUID], steps: Steps) -
         if not barred:
             break
         connection.execute(_SKIP, ([row[0] for row in barred], [row[1] for row in barred]))
+        skipped += [(row[0], State.SKIPPED) for row in barred]
+    return skipped
 
 
-def release_overlooked(database: Database, steps: Steps, *, limit: int = 1000) -> None:
+def release_overlooked(
+    database: Database, steps: Steps, *, subscriptions: Subscriptions = NOBODY, limit: int = 1000
+) -> None:
     """The same for leads whose steps ended otherwise than by an attempt: discarded, too old, no step any more."""
     leads = [row[0] for row in database.fetch(_OVERLOOKED, (limit,))]
     if leads:
         with database.transaction() as connection:
-            release_steps(connection, leads, steps)
+            skipped = release_steps(connection, leads, steps)
+            tell(connection, subscriptions, deliveries=skipped)
 
 
 def captured(

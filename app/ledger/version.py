@@ -4,14 +4,16 @@ A roll-back is a new version with an old document: history only grows.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
 from app.errors import NotFound
+from app.ledger.acceptance import NOBODY, Subscriptions
 from app.ledger.circuit import close_circuits
 from app.ledger.database import Database
+from app.ledger.event import tell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +58,19 @@ def history(database: Database, *, limit: int = 100) -> list[Version]:
     return [_version(row) for row in rows]
 
 
-def write(database: Database, document: dict[str, Any], *, changed: list[str], actor: str, note: str = "") -> int:
-    """Write a new version, close the circuits of `changed` destinations and release what they held; its number."""
+def write(
+    database: Database,
+    document: dict[str, Any],
+    *,
+    changed: list[str],
+    actor: str,
+    note: str = "",
+    subscriptions: Subscriptions = NOBODY,
+) -> int:
+    """Write a new version, close the circuits of `changed` destinations and release what they held; its number.
+
+    `subscriptions` are those of the new version.
+    """
     text = json.dumps(document, sort_keys=True)
     with database.transaction() as connection:
         connection.execute(b"lock table config_versions in exclusive mode")
@@ -71,7 +84,8 @@ def write(database: Database, document: dict[str, Any], *, changed: list[str], a
             b"values (%s, 'config.apply', 'config', jsonb_build_object('version', %s::int))",
             (actor, row[0]),
         )
-        close_circuits(connection, changed)
+        closed = close_circuits(connection, changed)
+        tell(connection, replace(subscriptions, version=row[0]), destinations=closed)
     return int(row[0])
 
 

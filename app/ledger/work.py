@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
-from app.ledger.acceptance import SHARD, WAKE_CHANNEL, read_lead
+from app.ledger.acceptance import NOBODY, SHARD, WAKE_CHANNEL, Subscriptions, read_lead
 from app.ledger.circuit import GateRules, Recorded, judge, storable
 from app.ledger.codec import encode
 from app.ledger.database import Connection, Database
+from app.ledger.event import tell
 from app.ledger.rollup import Cell, add, bucket
 from app.ledger.step import Steps, captured, release_steps
 from app.model import Attempt, Claim, Fault, Lead
@@ -130,11 +131,12 @@ def record(
     config_version: int,
     gate: GateRules | None = GateRules(),  # noqa: B008  # frozen
     steps: Steps = Steps(),  # noqa: B008  # frozen
+    subscriptions: Subscriptions = NOBODY,
 ) -> Recorded:
     """Write finished attempts, states, figures and circuit in one transaction; what came of it.
 
     `gate` says when the destination's circuit opens, None that these attempts say nothing of it; `steps` whether others come
-    after it.
+    after it, `subscriptions` who is told.
     """
     if not attempts:
         return Recorded()
@@ -146,10 +148,12 @@ def record(
             _count(connection, destination, counted)
             outcomes = [attempt.outcome for attempt in counted]
             found = judge(connection, destination, outcomes, gate) if gate else Recorded()
+        ended = [(one.delivery_id, one.next.state) for one in counted]
         if destination in steps.awaited:
-            release_steps(connection, [written[one.delivery_id] for one in counted if one.next.ends], steps)
+            ended += release_steps(connection, [written[one.delivery_id] for one in counted if one.next.ends], steps)
         if any(one.next.fallback for one in counted):
             connection.execute(f"notify {WAKE_CHANNEL}".encode())
+        tell(connection, subscriptions, deliveries=ended, destinations=[(destination, found)])
     return replace(found, stale=len(attempts) - len(counted))
 
 

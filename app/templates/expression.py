@@ -15,7 +15,7 @@ from app.templates.filters import FILTERS, complain_of_arguments, complain_of_li
 Read = Callable[[Mapping[str, Any]], Any]
 Segment = str | int
 
-ROOTS = frozenset({"lead", "source", "delivery", "steps"})
+ROOTS = frozenset({"lead", "source", "delivery", "steps", "event"})
 """What a template can begin a path with."""
 
 _TOKEN = re.compile(

@@ -1,13 +1,16 @@
 """What operators do: destinations, dead letters, the equation, keys."""
 
+import json
+import shutil
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from app.ledger import Database, key
+from app.ledger import Database, key, query
 from app.model import State
-from tests.cli.conftest import BURIED, DELIVERED, REFUSED, Run, finish
+from tests.cli.conftest import BURIED, DELIVERED, EXAMPLE, REFUSED, Run, finish
 
 
 def states(database: Database, destination: str) -> set[str]:
@@ -170,3 +173,24 @@ def test_many_replays_go_behind_fresh_leads_and_a_single_one_keeps_its_class(tro
     assert database.fetch(classes, ("welcome",)) == [(0,)]
     assert troubled("dlq", "replay", "--fingerprint", "mark-salesforce", "--yes").code == 0
     assert database.fetch(classes, ("salesforce",)) == [(1,)]
+
+
+def test_what_is_done_on_the_command_line_is_told_to_subscribers(
+    troubled: Run, database: Database, tmp_path: Path
+) -> None:
+    folder = tmp_path / "config"
+    shutil.copytree(EXAMPLE, folder)
+    (folder / "destinations" / "hook.yaml").write_text(
+        "type: webhook\nevents: ['*']\nsettings: {url: https://partner.example.com/, secrets: ['${env:HOOK}']}\n"
+    )
+    assert troubled("config", "apply", folder).code == 0
+    assert troubled("dlq", "discard", "--destination", "welcome", "--yes").code == 0
+    assert troubled("resume", "hubspot").code == 0
+    found = query.leads(database, [one.lead_id for one in query.deliveries(database, source="events")])
+    assert {(lead.fields["type"], lead.fields["destination"]) for lead, _ in found} == {
+        ("delivery.cancelled", "welcome"),
+        ("destination.circuit_closed", "hubspot"),
+    }
+    event = json.dumps({"type": "delivery.dead", "destination": "crm"})
+    assert "webhook-signature" in troubled("preview", "hook", "-", stdin=event).json["headers"]
+    assert 'did you mean "delivery.dead"?' in troubled("preview", "hook", "-", stdin='{"type": "delivery.ded"}').err
