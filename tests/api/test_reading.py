@@ -152,7 +152,7 @@ def test_every_error_is_a_problem(api: Api, method: str, path: str, status: int)
 
 
 def test_a_defect_is_told_without_details_and_logged_by_its_route(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*_: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("ada@example.com")
 
     monkeypatch.setattr(query, "destinations", broken)

@@ -127,7 +127,10 @@ def acknowledge_before_commit() -> None:
     """The producer has its receipt before the lead is safe."""
     original = acceptance.accept
 
-    acceptance.accept = lambda database, leads: original(_Forgetful(database), leads)  # type: ignore[arg-type]
+    def accept(database: Database, leads: Any, **more: Any) -> Any:
+        return original(_Forgetful(database), leads, **more)  # type: ignore[arg-type]
+
+    acceptance.accept = accept
 
 
 def publish_before_commit() -> None:
