@@ -4,20 +4,20 @@ What is signed is the id, the time of the attempt and the body, as they are sent
 settings or connections.
 """
 
-import hashlib
-import hmac
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from time import time
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from app.connectors._authentication import Request, Send
 from app.connectors._transport import Answer
+from app.signature import STANDARD_SECRET, sign, standard_secret
 
 ID, TIMESTAMP, SIGNATURE = "webhook-id", "webhook-timestamp", "webhook-signature"
 
-_SHORTEST_BYTES, _LONGEST_BYTES = 24, 64
+_PRIVATE_KEY = "whsk_"
+_LONGEST_SECRET_BYTES = 64
 _SEED_BYTES = 32
 
 Sign = Callable[[bytes], str]
@@ -29,34 +29,28 @@ def signer(secret: str) -> Sign:
 
     Raises `ValueError`, which never repeats the secret.
     """
-    prefix, _, text = secret.partition("_")
-    for known, make in _KINDS.items():
-        if prefix == known:
-            try:
-                key = b64decode(text, validate=True)
-            except ValueError:
-                raise ValueError(f"what comes after {prefix}_ is not base64") from None
-            return make(key)
-    raise ValueError("not a secret of Standard Webhooks: it begins with whsec_ (HMAC-SHA256) or whsk_ (Ed25519)")
+    if secret.startswith(_PRIVATE_KEY):
+        return _asymmetric(secret.removeprefix(_PRIVATE_KEY))
+    if not secret.startswith(STANDARD_SECRET):
+        raise ValueError(f"secret begins with neither {STANDARD_SECRET} (HMAC-SHA256) nor {_PRIVATE_KEY} (Ed25519)")
+    key = standard_secret(secret)
+    if len(key) > _LONGEST_SECRET_BYTES:
+        raise ValueError(f"{STANDARD_SECRET} stands before {_LONGEST_SECRET_BYTES} bytes at most")
+    return lambda content: f"v1,{b64encode(sign(key, content, 'sha256')).decode()}"
 
 
-def _symmetric(key: bytes) -> Sign:
-    if not _SHORTEST_BYTES <= len(key) <= _LONGEST_BYTES:
-        raise ValueError(f"a whsec_ secret holds {_SHORTEST_BYTES} to {_LONGEST_BYTES} bytes in base64")
-    return lambda content: f"v1,{b64encode(hmac.digest(key, content, hashlib.sha256)).decode()}"
-
-
-def _asymmetric(key: bytes) -> Sign:
+def _asymmetric(text: str) -> Sign:
+    try:
+        key = b64decode(text, validate=True)
+    except ValueError:
+        raise ValueError("secret is not written in base64 after its prefix") from None
     # Some tools write the public half behind the private one.
     if len(key) not in {_SEED_BYTES, 2 * _SEED_BYTES}:
-        raise ValueError(f"a whsk_ secret holds the {_SEED_BYTES} bytes of an Ed25519 private key in base64")
+        raise ValueError(f"{_PRIVATE_KEY} stands before a key of {_SEED_BYTES} bytes")
     private = Ed25519PrivateKey.from_private_bytes(key[:_SEED_BYTES])
     if key[_SEED_BYTES:] not in {b"", private.public_key().public_bytes_raw()}:
-        raise ValueError("the two halves of the whsk_ secret do not belong together")
+        raise ValueError("the two halves of the private key do not belong together")
     return lambda content: f"v1a,{b64encode(private.sign(content)).decode()}"
-
-
-_KINDS: Mapping[str, Callable[[bytes], Sign]] = {"whsec": _symmetric, "whsk": _asymmetric}
 
 
 class StandardWebhooks:
@@ -72,4 +66,4 @@ class StandardWebhooks:
         """Send with the time and the signatures of this attempt."""
         stamp = str(int(time()))
         content = b".".join((request.header(ID).encode(), stamp.encode(), request.body))
-        return send({TIMESTAMP: stamp, SIGNATURE: " ".join(sign(content) for sign in self._signers)})
+        return send({TIMESTAMP: stamp, SIGNATURE: " ".join(one(content) for one in self._signers)})
