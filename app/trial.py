@@ -21,6 +21,7 @@ from app import connectors
 from app.answer import judged, outcome_of
 from app.catalog import Step, compile_document, create_connector
 from app.config.loading import load_destination
+from app.config.network import NetworkConfig
 from app.config.schema import Document, SourceConfig
 from app.config.standin import StandIns
 from app.config.suggestion import suggest
@@ -235,7 +236,7 @@ def check(step: Step, environ: Mapping[str, str]) -> Check:
     _require(step, Capability.CHECK, "cannot be checked without sending; a test sends a lead")
     begun, fault = monotonic(), None
     try:
-        _asked(step, environ, lambda connector: connector.check())
+        _asked(step, environ, lambda connector: _check(connector, step.config.mapping))
     except DeliveryFault as found:
         fault = found
     return Check.of(fault, (monotonic() - begun) * 1000)
@@ -259,6 +260,12 @@ def _asked(step: Step, environ: Mapping[str, str], ask: Callable[[Connector[Any]
             raise ConfigurationFault(outcome.reason or type(error).__name__) from None
 
 
+def _check(connector: Connector[Any], mapping: Mapping[str, Any]) -> None:
+    connector.check()
+    for place, detail in connector.complaints(mapping):
+        raise ConfigurationFault(f"{place}: {detail}")
+
+
 def _outcome(step: Step, connector: Connector[Any], answer: Callable[[], Outcome]) -> Outcome:
     try:
         return answer()
@@ -275,8 +282,11 @@ def _require(step: Step, capability: Capability, otherwise: str) -> None:
 def _unsecret(step: Step) -> Iterator[tuple[Connector[Any], StandIns]]:
     """A connector that knows no secret, and what stands in for them."""
     kind, stand_ins = connectors.load(step.config.type), StandIns()
-    settings = stand_ins.settings(kind.Settings, step.config.settings)
-    with _opened(kind(step.config.name, settings, limits=step.config.limits, response=step.config.response)) as made:
+    config = step.config
+    settings = stand_ins.settings(kind.Settings, config.settings)
+    # What describes a destination may lie where it does itself; proxies and certificates are secrets or need them.
+    network = NetworkConfig(allow=config.network.allow) if config.network is not None else None
+    with _opened(kind(config.name, settings, limits=config.limits, response=config.response, network=network)) as made:
         yield made, stand_ins
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from app.config.wsdl import MOST_BYTES, ROOT, gather, is_address, is_text, relative
 from app.errors import Complaint, InvalidConfig
 
 MAX_FILE_BYTES = 1_000_000
@@ -13,9 +14,9 @@ _MARKS = {"xsd": "<", "sdl": "{"}
 
 
 def embed(data: dict[str, Any], beside: Path, *, line: Callable[[str], int | None]) -> dict[str, Any]:
-    """The settings with what `schema` names read in, under `response` and `settings`; names are relative to `beside`.
+    """The settings with what `schema` names read in, under `response` and `settings`, and a `wsdl` with all it imports.
 
-    `line` gives the line of a setting. Raises `InvalidConfig` for a file that cannot be read.
+    Names are relative to `beside`; `line` gives the line of a setting. Raises `InvalidConfig` for a file that cannot be read.
     """
     for holder in ("response", "settings"):
         settings = data.get(holder)
@@ -28,7 +29,44 @@ def embed(data: dict[str, Any], beside: Path, *, line: Callable[[str], int | Non
                 if _is_name(kind, name)
             }
             data = {**data, holder: {**settings, "schema": {**schema, **read}}}
+    settings = data.get("settings")
+    name = settings.get("wsdl") if isinstance(settings, dict) else None
+    if isinstance(settings, dict) and isinstance(name, str) and not (is_address(name) or is_text(name)):
+        try:
+            wsdl, imports = read_wsdl(beside.parent / name)
+        except ValueError as error:
+            remedy = f"its place is relative to {beside.parent}"
+            complaint = Complaint(
+                field="settings.wsdl",
+                detail=f"{name}: {error}",
+                remedy=remedy,
+                file=str(beside),
+                line=line("settings.wsdl"),
+            )
+            raise InvalidConfig([complaint]) from None
+        data = {**data, "settings": {**settings, "wsdl": wsdl, **({"imports": imports} if imports else {})}}
     return data
+
+
+def read_wsdl(path: Path) -> tuple[str, dict[str, str]]:
+    """A WSDL from a file, and what it imports from files by their names; raises `ValueError` for what cannot be read.
+
+    What it imports from addresses is left to whoever uses it.
+    """
+
+    def read(place: str) -> bytes | None:
+        name = relative(place)
+        if "://" in name:
+            return None
+        try:
+            with (path if place == ROOT else path.parent / name).open("rb") as file:
+                return file.read(MOST_BYTES + 1)
+        except (OSError, ValueError) as error:
+            problem = getattr(error, "strerror", None) or "no file"
+            raise ValueError(f"{'' if place == ROOT else f'{name} '}cannot be read: {problem}") from None
+
+    texts = gather(ROOT, read)
+    return texts.pop(ROOT), {relative(place): text for place, text in texts.items()}
 
 
 def _is_name(kind: str, value: Any) -> bool:

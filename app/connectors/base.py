@@ -164,6 +164,10 @@ class Connector(Generic[S]):
         """What is wrong with a mapping, without a connection: the dotted place in the destination's file, and what it is."""
         return ()
 
+    def complaints(self, mapping: Mapping[str, Any]) -> Sequence[tuple[str, str]]:  # noqa: ARG002  # for those that can ask
+        """The same by what the destination says of itself; asked after `check`, raises as that does."""
+        return ()
+
     def stop(self) -> None:
         """Begin nothing more: what waits in groups under way comes back `Unbegun`."""
         self._stopping = True

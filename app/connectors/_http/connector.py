@@ -6,6 +6,7 @@ rules say: it joins them.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from time import monotonic
 from typing import Any, ClassVar
 
@@ -19,7 +20,7 @@ from app.connectors._http.authentication import authenticator
 from app.connectors._http.cookies import Cookies
 from app.connectors._http.head import check_request
 from app.connectors._http.redirect import REDIRECTS, Walk
-from app.connectors._http.request import SHOWN_BYTES, RequestTemplate
+from app.connectors._http.request import SHOWN_BYTES, Content, RequestTemplate
 from app.connectors._http.settings import HttpSettings
 from app.connectors._lifetime import notice
 from app.connectors._parsing import readable
@@ -38,7 +39,7 @@ class HttpConnector(Connector[HttpSettings]):
     """One HTTP destination in one process.
 
     `rules` read its answers where those of `response` alone do not; `how` puts credentials into its requests where those of
-    the settings do not.
+    the settings do not; `writer` writes its bodies where the settings cannot say how.
     """
 
     Settings: ClassVar[type[BaseModel]] = HttpSettings
@@ -65,6 +66,7 @@ class HttpConnector(Connector[HttpSettings]):
         tokens: TokenStore | None = None,
         rules: Interpreter | None = None,
         how: Authenticator | None = None,
+        writer: Content | None = None,
     ) -> None:
         super().__init__(name, settings, limits=limits, response=response, network=network, tokens=tokens)
         self._rules = rules or ResponseRules(response)
@@ -73,10 +75,9 @@ class HttpConnector(Connector[HttpSettings]):
         self._authenticator = how
         self._send_message = (Authenticated(self._session, how) if how else self._session).send_message
         self._cookies = Cookies() if settings.cookies else None
-        shared = [
-            (RequestTemplate(settings, url, cookies=self._cookies), weight) for url, weight in settings.addresses()
-        ]
-        standby = [RequestTemplate(settings, url, cookies=self._cookies) for url in settings.standby]
+        template = partial(RequestTemplate, settings, cookies=self._cookies, writer=writer)
+        shared = [(template(url), weight) for url, weight in settings.addresses()]
+        standby = [template(url) for url in settings.standby]
         self._requests = [*(request for request, _ in shared), *standby]
         self._first = self._requests[0]
         self._endpoints = (
@@ -219,6 +220,15 @@ class HttpConnector(Connector[HttpSettings]):
         url, headers = request
         message = head("POST", url, {**headers, "Content-Length": str(len(content))}) + content
         deadline = self._session.deadline()
+        return self._send_message(Origin.of(url), message, deadline=deadline, body_cap_bytes=body_cap_bytes)
+
+    def get(self, url: str, *, deadline: float, body_cap_bytes: int = BODY_CAP_BYTES) -> Answer:
+        """Ask for a document; the destination's credentials go to its own host only."""
+        if Origin.of(url) != self._first.origin:
+            message = head("GET", url, {"User-Agent": "leadrelay", "Accept": "*/*"})
+            return self._session.send_message(Origin.of(url), message, deadline=deadline, body_cap_bytes=body_cap_bytes)
+        _, headers = check_request(self.settings.model_copy(update={"check_url": url})) or (url, {})
+        message = head("GET", url, headers)
         return self._send_message(Origin.of(url), message, deadline=deadline, body_cap_bytes=body_cap_bytes)
 
     def _ask(self, url: str, headers: Mapping[str, str]) -> None:

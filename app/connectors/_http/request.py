@@ -6,7 +6,7 @@ It may not know connections or answers.
 import re
 from collections.abc import Mapping
 from gzip import compress
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote
 
 from app.connectors._http.body import content_type, encoder
@@ -26,14 +26,27 @@ BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
 """Those that tell the length of a body even where there is none (RFC 9110, 8.6)."""
 
 
-class RequestTemplate:
-    """A request to one address without its lead."""
+class Content(Protocol):
+    """Writes bodies of a kind that `body` has no word for."""
 
-    def __init__(self, settings: HttpSettings, url: str, *, cookies: Cookies | None = None) -> None:
+    def encode(self, item: Item) -> bytes:
+        """The body as it is sent; raises `DataFault` naming the property that does not fit."""
+
+    def shown(self, item: Item) -> bytes:
+        """The same as people see it, without secrets."""
+
+
+class RequestTemplate:
+    """A request to one address without its lead; `writer` writes its bodies where the settings do not say how."""
+
+    def __init__(
+        self, settings: HttpSettings, url: str, *, cookies: Cookies | None = None, writer: Content | None = None
+    ) -> None:
         kind = content_type(settings)
         target, fields = Target(url, settings), Headers(settings, kind)
         self.origin = Origin.of(url)
         self._encode = encoder(settings)
+        self._writer = writer
         self._compressed = settings.compress is not None
         self._cookies = cookies
         self.body_in_query = settings.body == "query"
@@ -56,6 +69,8 @@ class RequestTemplate:
 
     def content(self, item: Item) -> bytes:
         """The payload encoded; raises `DataFault` naming the property that the body's kind cannot carry."""
+        if self._writer is not None:
+            return self._writer.encode(item)
         return self._encode(item.payload, item.rendered or NOTHING)
 
     def message(self, item: Item, content: bytes) -> bytes:
@@ -95,9 +110,7 @@ class RequestTemplate:
 
     def shown(self, item: Item, content: bytes) -> dict[str, Any]:
         """The request as a transcript keeps it: secrets masked, long bodies cut."""
-        payload = mask_secrets(item.payload)
-        text = content if payload is item.payload else self._encode(payload, item.rendered or NOTHING)
-        body = text[:SHOWN_BYTES].decode(errors="replace")
+        body = self._masked_content(item, content)[:SHOWN_BYTES].decode(errors="replace")
         url, headers = self._shown or self._shown_head(item.rendered or NOTHING)
         if self.key_name is not None:
             headers = {**headers, self.key_name: item.key}
@@ -112,8 +125,7 @@ class RequestTemplate:
 
         Secrets are masked unless `reveal`; credentials made for each request are not there yet, and always masked.
         """
-        payload = item.payload if reveal else mask_secrets(item.payload)
-        content = self._encode(payload, item.rendered or NOTHING)
+        content = self.content(item) if reveal else self._masked_content(item)
         line, *lines = self.message(item, content).partition(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")
         headers = dict(one.split(": ", 1) for one in lines)
         url = f"{self.origin.scheme}://{headers['Host']}{line.split(' ')[1]}"
@@ -121,6 +133,15 @@ class RequestTemplate:
             url, headers = self._masked(url), mask(headers, *self._secret)
         body = "" if self.body_in_query else content.decode(errors="replace")
         return {"method": self.method, "url": url, "headers": headers | self._made, "body": body}
+
+    def _masked_content(self, item: Item, content: bytes | None = None) -> bytes:
+        """The content without what stands under secret names."""
+        if self._writer is not None:
+            return self._writer.shown(item)
+        payload = mask_secrets(item.payload)
+        if content is not None and payload is item.payload:
+            return content
+        return self._encode(payload, item.rendered or NOTHING)
 
     def _masked(self, url: str) -> str:
         """An address without the API key in its query, whatever its name."""

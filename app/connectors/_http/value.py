@@ -25,7 +25,8 @@ _ODD_CHARSETS = frozenset(
 _OURS = frozenset({"host", "content-length", "transfer-encoding", "connection"})
 
 
-def _fixed_address(url: str) -> str:
+def fixed_address(url: str) -> str:
+    """The address in the form it is sent in; raises `ValueError` for one that depends on the lead."""
     if is_template(url):
         raise ValueError("this address is the same for every lead and holds no {{ }}")
     return _address(url)
@@ -111,7 +112,7 @@ def _charset(name: str) -> str:
 
 
 Address = Annotated[str, AfterValidator(_templated_address)]
-FixedAddress = Annotated[str, AfterValidator(_fixed_address)]
+FixedAddress = Annotated[str, AfterValidator(fixed_address)]
 MediaType = Annotated[str, AfterValidator(_media_type)]
 Charset = Annotated[str, AfterValidator(_charset)]
 Prefix = Annotated[str, AfterValidator(_prefix)]

@@ -38,7 +38,7 @@ class XmlWriter:
             for place, item in enumerate(value):
                 self._write(parts, name, item, f"{path}.{place}")
         elif isinstance(value, Mapping):
-            content = _gathered(value)
+            content = gathered(value)
             if content and all(key.isdecimal() for key in content):  # repeats with attributes of their own
                 for key in sorted(content, key=int):
                     self._write(parts, name, content[key], f"{path}.{key}")
@@ -80,22 +80,22 @@ class XmlWriter:
         return True
 
 
-def _gathered(value: Mapping[str, Any]) -> Mapping[str, Any]:
+def gathered(value: Mapping[str, Any]) -> Mapping[str, Any]:
     """`name@attr`, `name#text` and `name#cdata` moved into the element of that name."""
     if not any(mark in key[1:] for key in value for mark in "@#"):
         return value
-    gathered: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     for key, inner in value.items():
         place = next((index for index, letter in enumerate(key) if index and letter in "@#"), None)
         name = key[:place]
         if place is None:
             own: Mapping[str, Any] = inner if isinstance(inner, Mapping) else {"#text": inner}
-            gathered[name] = {**gathered[name], **own} if name in gathered else inner
+            found[name] = {**found[name], **own} if name in found else inner
             continue
-        before = gathered.get(name, {})
+        before = found.get(name, {})
         content = before if isinstance(before, Mapping) else {"#text": before}
-        gathered[name] = {**content, key[place:]: inner}
-    return gathered
+        found[name] = {**content, key[place:]: inner}
+    return found
 
 
 @lru_cache(maxsize=4096)

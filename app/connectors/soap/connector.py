@@ -1,0 +1,297 @@
+"""A lead as one call of a SOAP operation, sent as every HTTP destination's request is.
+
+It may not know how WSDLs are read, messages are written or answers are read: it joins them. What needs the WSDL is made
+when it is first needed: where that lies at an address, it is fetched then, once for each connector.
+"""
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from time import monotonic
+from typing import Any, ClassVar
+from urllib.parse import urlsplit
+
+from pydantic import ValidationError
+
+from app.config.base import SECRET_REFERENCE
+from app.config.network import NetworkConfig
+from app.config.schema import LimitsConfig, ResponseConfig
+from app.config.wsdl import MOST_BYTES, ROOT, gather, is_address, is_text
+from app.connectors._http.connector import HttpConnector
+from app.connectors._http.settings import HttpSettings
+from app.connectors._response import ResponseRules
+from app.connectors.base import Capability, Connector, Property, TokenStore
+from app.connectors.soap import checking, description
+from app.connectors.soap.envelope import Envelope
+from app.connectors.soap.interface import Operation
+from app.connectors.soap.response import Reader, SoapRules
+from app.connectors.soap.security import Security, Signature, Verifier, read_certificate
+from app.connectors.soap.settings import SecuritySettings, SoapSettings
+from app.errors import ConfigurationFault, InvalidConfig, TransientFault
+from app.model import Fault, Item, Outcome
+
+_REFUSED = frozenset({401, 403})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ready:
+    """What is known once the WSDL is."""
+
+    operation: Operation
+    address: str
+    http: HttpConnector
+
+
+class SoapConnector(Connector[SoapSettings]):
+    """One SOAP operation in one process."""
+
+    Settings: ClassVar[type[SoapSettings]] = SoapSettings
+    capabilities = (
+        Capability.IDEMPOTENT
+        | Capability.CHECK
+        | Capability.DESCRIBE
+        | Capability.RESPONSE
+        | Capability.NETWORK
+        | Capability.HTTP
+    )
+    templated = ("headers.*", "soap_headers.*")
+
+    def __init__(
+        self,
+        name: str,
+        settings: SoapSettings,
+        *,
+        limits: LimitsConfig,
+        response: ResponseConfig | None = None,
+        network: NetworkConfig | None = None,
+        tokens: TokenStore | None = None,
+    ) -> None:
+        super().__init__(name, settings, limits=limits, response=response, network=network, tokens=tokens)
+        self._rules = SoapRules(response, self._reader)
+        self._lock = threading.Lock()
+        self._ready: _Ready | None = None
+
+    @cached_property
+    def _security(self) -> Security | None:
+        """Keys are loaded when a message is signed: what only shows one needs none."""
+        return _security(self.settings.security) if self.settings.security is not None else None
+
+    @cached_property
+    def _verifier(self) -> Verifier | None:
+        security = self.settings.security
+        if security is None or security.verify_answers is None:
+            return None
+        return Verifier(security.verify_answers.certificate)
+
+    @classmethod
+    def check_response(cls, response: ResponseConfig) -> None:
+        """Compile response rules; raises `InvalidTemplate` naming what is wrong."""
+        SoapRules(response, _no_reader)
+
+    @classmethod
+    def check_mapping(cls, settings: SoapSettings, mapping: Mapping[str, Any]) -> list[tuple[str, str]]:
+        """What of a mapping does not fit the operation, where the WSDL is at hand; certificates that are none."""
+        found = list(_certificate_complaints(settings))
+        operation = settings.known()
+        return found if operation is None else [*found, *_misfits(settings, operation, mapping)]
+
+    def complaints(self, mapping: Mapping[str, Any]) -> list[tuple[str, str]]:
+        """What of a mapping does not fit the operation, by the WSDL as it is now."""
+        return _misfits(self.settings, self._known().operation, mapping)
+
+    def deliver(self, item: Item) -> Outcome:
+        """Call the operation for one lead; raises `DataFault` for an argument without a fit value, else as HTTP does."""
+        http = self._known(item.deadline).http
+        try:
+            return http.deliver(item)
+        finally:
+            self.notice, http.notice = http.notice or self.notice, None
+
+    def request(self, item: Item, *, reveal: bool) -> Mapping[str, Any]:
+        """The request that `deliver` would send."""
+        return self._known().http.request(item, reveal=reveal)
+
+    def interpret(self, status: int, headers: Mapping[str, str], body: bytes) -> Outcome:
+        """What an answer would mean."""
+        return self._rules.interpret(status, headers, body)
+
+    def check(self) -> None:
+        """Read the WSDL anew, load keys, and ask the endpoint for nothing with the credentials of HTTP.
+
+        No operation is called, so WS-Security's credentials are not tried. Raises as `deliver` does.
+        """
+        ready = self._known()
+        _ = self._security, self._verifier  # loads the keys
+        deadline = monotonic() + self.limits.timeout_seconds
+        with self._plain(ready.address) as http:
+            answer = http.get(ready.address, deadline=deadline)
+        if answer.status in _REFUSED:
+            raise ConfigurationFault(f"HTTP {answer.status}: the credentials were refused")
+        told = ResponseRules(None).interpret(answer.status, answer.headers, b"")
+        # A GET is nothing that an endpoint has to understand: what stands before it says whether it is there.
+        if told.fault is Fault.TRANSIENT and answer.status in {429, 502, 503, 504}:
+            raise TransientFault(told.reason or "", retry_after=told.retry_after)
+
+    def describe(self) -> list[Property]:
+        """The operation's arguments."""
+        return description.arguments(self._known().operation)
+
+    def close(self) -> None:
+        """Give back threads and connections."""
+        super().close()
+        with self._lock:
+            if self._ready is not None:
+                self._ready.http.close()
+
+    def _known(self, deadline: float | None = None) -> _Ready:
+        """What the WSDL says, read if need be by `deadline`, an instant of `time.monotonic()`."""
+        if self._ready is not None:
+            return self._ready
+        until = min(deadline or monotonic() + self.limits.timeout_seconds, monotonic() + self.limits.timeout_seconds)
+        if not self._lock.acquire(timeout=max(0.0, until - monotonic())):
+            raise TransientFault("the WSDL is still being read", unsent=True)
+        try:
+            if self._ready is None:
+                self._ready = self._made(until)
+            return self._ready
+        finally:
+            self._lock.release()
+
+    def _made(self, deadline: float) -> _Ready:
+        settings = self.settings
+        try:
+            operation = settings.known() or self._fetched(deadline)
+        except InvalidConfig as invalid:
+            raise ConfigurationFault(f"settings.{invalid.complaints[0]}") from None
+        address = settings.url or operation.address
+        if address is None:
+            raise ConfigurationFault("settings.url: the WSDL has no address: give one")
+        if settings.url is None and is_address(settings.wsdl) and _host(address) != _host(settings.wsdl):
+            # A WSDL is somebody else's text: it does not send leads and credentials where nobody configured.
+            reason = f"the WSDL's address is at another host, {_host(address)[:100]}: set url if that is meant"
+            raise ConfigurationFault(f"settings.url: {reason}")
+        envelope = Envelope(
+            operation,
+            address=address,
+            headers=settings.soap_headers,
+            addressing=settings.addressing,
+            security=(lambda: self._security) if settings.security is not None and settings.security.sends else None,
+        )
+        try:
+            request = settings.request(address, operation)
+        except ValidationError:
+            raise ConfigurationFault("settings.url: the WSDL's address or action is none that HTTP can carry") from None
+        http = HttpConnector(
+            self.name,
+            request,
+            limits=self.limits,
+            network=self.network,
+            tokens=self.tokens,
+            rules=self._rules,
+            writer=envelope,
+        )
+        return _Ready(operation=operation, address=address, http=http)
+
+    def _fetched(self, deadline: float) -> Operation:
+        """The operation of a WSDL that lies, whole or in parts, at addresses."""
+        settings = self.settings
+        place = ROOT if is_text(settings.wsdl) else settings.wsdl
+        with self._plain(settings.url if place == ROOT else place) as http:
+
+            def read(one: str) -> bytes | str | None:
+                here = settings.text(one) if place == ROOT else None
+                return _document(http, one, deadline) if here is None else here
+
+            try:
+                texts = gather(place, read)
+            except ValueError as error:
+                raise ConfigurationFault(f"settings.wsdl: {error}") from None
+        return settings.chosen(place, texts)
+
+    def _plain(self, home: str | None) -> "_Closing":
+        """Requests beside the leads', with credentials for one host."""
+        settings = HttpSettings(
+            url=home or "http://localhost",
+            body="none",
+            auth=self.settings.auth if home else None,
+            idempotency_header=None,
+        )
+        return _Closing(
+            HttpConnector(self.name, settings, limits=self.limits, network=self.network, tokens=self.tokens)
+        )
+
+    def _reader(self) -> Reader:
+        return Reader(operation=self._known().operation, verifier=self._verifier)
+
+
+class _Closing:
+    """A connector for as long as a `with` block lasts."""
+
+    def __init__(self, http: HttpConnector) -> None:
+        self._http = http
+
+    def __enter__(self) -> HttpConnector:
+        return self._http
+
+    def __exit__(self, *error: object) -> None:
+        self._http.close()
+
+
+def _document(http: HttpConnector, place: str, deadline: float) -> bytes:
+    """A document of a WSDL; raises `TransientFault` and `ConfigurationFault`, both unsent: no lead has left."""
+    if not place.startswith(("http://", "https://")):
+        raise ValueError(f"imports {place[:200]}, which is no address")
+    try:
+        answer = http.get(place, deadline=deadline, body_cap_bytes=MOST_BYTES)
+    except TransientFault as fault:
+        raise TransientFault(f"the WSDL cannot be fetched: {fault.reason}", unsent=True) from None
+    except ConfigurationFault as fault:
+        raise ConfigurationFault(f"the WSDL cannot be fetched: {fault.reason}", unsent=True) from None
+    if answer.truncated:
+        raise ValueError(f"is longer than {MOST_BYTES:,} bytes")
+    told = ResponseRules(None).interpret(answer.status, answer.headers, b"")
+    if told.fault is Fault.TRANSIENT:
+        raise TransientFault(f"the WSDL cannot be fetched: {told.reason}", unsent=True, retry_after=told.retry_after)
+    if told.reason is not None:  # any other answer than 2xx has one
+        raise ConfigurationFault(f"the WSDL cannot be fetched: {told.reason}", unsent=True)
+    return answer.body
+
+
+def _security(settings: SecuritySettings) -> Security | None:
+    if not settings.sends:
+        return None
+    user, signature = settings.username, settings.signature
+    return Security(
+        username=user.username if user else None,
+        password=user.password.get_secret_value() if user else "",
+        plain=user is not None and user.form == "text",
+        timestamp_seconds=settings.timestamp_seconds,
+        signature=Signature.of(signature.private_key.get_secret_value(), signature.certificate) if signature else None,
+    )
+
+
+def _misfits(settings: SoapSettings, operation: Operation, mapping: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [
+        *checking.header_complaints(operation, settings.soap_headers),
+        *checking.complaints(operation, mapping),
+    ]
+
+
+def _certificate_complaints(settings: SoapSettings) -> checking.Complaints:
+    security = settings.security
+    for name in ("signature", "verify_answers"):
+        given = getattr(security, name, None)
+        if given is not None and not SECRET_REFERENCE.search(given.certificate):
+            try:
+                read_certificate(given.certificate, f"settings.security.{name}.certificate")
+            except ConfigurationFault as fault:
+                yield tuple(fault.reason.split(": ", 1))  # type: ignore[misc]  # its place and what is wrong
+
+
+def _no_reader() -> Reader:
+    raise ConfigurationFault("rules are compiled without a WSDL")
+
+
+def _host(address: str) -> str:
+    return urlsplit(address).hostname or ""
