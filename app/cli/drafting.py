@@ -1,4 +1,4 @@
-"""`leadrelay import-curl` and `import-openapi`: a destination to start from, made from what somebody else wrote."""
+"""`leadrelay import-curl`, `import-openapi` and `describe soap`: a destination to start from, made from what others wrote."""
 
 import sys
 from pathlib import Path
@@ -9,11 +9,12 @@ import requests
 import typer
 from rich.markup import escape
 
+from app import connectors
 from app.cli.file import STDIN, read_input
-from app.cli.output import print_table, say
+from app.cli.output import print_json, print_table, say
 from app.config.network import NetworkConfig
 from app.config.schema import LimitsConfig
-from app.connectors._transport import exchange, session
+from app.connectors._transport import Session, exchange, session
 from app.draft.curl import read_command
 from app.draft.destination import FILL_IN, TO_MAP, Draft, draft
 from app.draft.document import MOST_BYTES, Document
@@ -82,14 +83,45 @@ def import_openapi(
 def _content(document: str) -> bytes:
     if not document.startswith(("http://", "https://")):
         return read_input(document, most_bytes=MOST_BYTES)
-    # The person who names an address means it, wherever it is; what it redirects to is another matter.
-    network = NetworkConfig(allow=[urlsplit(document).hostname or ""])
-    with session(LimitsConfig(timeout_seconds=FETCH_SECONDS), network) as through:
-        request = through.prepare_request(requests.Request("GET", document))
-        answer = exchange(through, request, deadline=through.deadline(), body_cap_bytes=MOST_BYTES)
+    with _session(document) as through:
+        return _fetched(through, document, most_bytes=MOST_BYTES, field="document")
+
+
+def _session(address: str) -> Session:
+    # The person who names an address means it, wherever it is; what it redirects to or imports is another matter.
+    network = NetworkConfig(allow=[urlsplit(address).hostname or ""])
+    return session(LimitsConfig(timeout_seconds=FETCH_SECONDS), network)
+
+
+def _fetched(through: Session, address: str, *, most_bytes: int, field: str) -> bytes:
+    request = through.prepare_request(requests.Request("GET", address))
+    answer = exchange(through, request, deadline=through.deadline(), body_cap_bytes=most_bytes)
     if answer.status != requests.codes.ok or answer.truncated:
         what = (
             "is too long" if answer.truncated else f"was answered with HTTP {answer.status}; redirects are not followed"
         )
-        raise InvalidInput([Complaint(field="document", detail=what)])
+        raise InvalidInput([Complaint(field=field, detail=what)])
     return answer.body
+
+
+def describe_wsdl(wsdl: str, *, operation: str | None, port: str | None, as_json: bool) -> None:
+    """Print what a WSDL offers, or a destination that calls one of its operations."""
+    connectors.load("soap")
+    from app.draft.soap import Offer, from_operation, read  # noqa: PLC0415  # its driver is an extra
+
+    if wsdl.startswith(("http://", "https://")):
+        with _session(wsdl) as through:
+            found = read(wsdl, lambda one: _fetched(through, one, most_bytes=MOST_BYTES, field="wsdl"))
+    else:
+        found = read(wsdl, None)
+    offers = [Offer.of(one) for one in found.operations]
+    names = {one.operation for one in offers}
+    if as_json:
+        print_json(offers)
+    elif operation is None and len(names) > 1:
+        rows = [(one.service, one.port, one.version, one.operation, one.summary) for one in offers]
+        print_table(["service", "port", "soap", "operation", "arguments"], [tuple(map(escape, row)) for row in rows])
+        say("choose one: `--operation NAME`")
+    else:
+        chosen = found.select(None, port, operation)
+        _print(from_operation(found, chosen, wsdl), origin=f"the operation {chosen.name} of a WSDL")

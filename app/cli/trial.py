@@ -13,6 +13,7 @@ from rich.markup import escape
 from app import operations, trial
 from app.api.body import read_json
 from app.catalog import Step
+from app.cli.drafting import describe_wsdl
 from app.cli.file import read_input
 from app.cli.output import Json, print_json, print_table, say
 from app.cli.session import ledger
@@ -98,11 +99,28 @@ def check(destination: Dest) -> None:
         raise typer.Exit(1)
 
 
-def describe(destination: Dest, as_json: Json = False) -> None:
+def describe(
+    destination: Dest,
+    wsdl: Annotated[
+        str | None, typer.Argument(metavar="[WSDL]", help="After `soap` instead of DEST: a WSDL's address or file.")
+    ] = None,
+    operation: Annotated[str | None, typer.Option(help="Of the WSDL: write a destination that calls it.")] = None,
+    port: Annotated[
+        str | None, typer.Option(help="Of the WSDL: the port to use, which decides on SOAP 1.1 or 1.2.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """Show what fields the other side has.
 
-    Asks the destination itself where it can tell: Salesforce's fields of the object, HubSpot's properties.
+    Asks the destination itself where it can tell: Salesforce's fields of the object, HubSpot's properties. `describe soap WSDL`
+    lists what a WSDL offers; with --operation, or where there is only one, it prints a destination that calls it, its arguments
+    with their types in a mapping to fill in.
     """
+    if wsdl is not None and destination == "soap":
+        describe_wsdl(wsdl, operation=operation, port=port, as_json=as_json)
+        return
+    if wsdl is not None or operation is not None or port is not None:
+        raise typer.BadParameter("a WSDL and its options go with `describe soap WSDL`")
     found = trial.describe(_step(destination, None)[0], secret_environment())
     if as_json:
         print_json(found)

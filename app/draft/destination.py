@@ -43,6 +43,7 @@ class Property:
 class Draft:
     """What a destination's file says; `variables` names the environment variables it refers to, and what each holds."""
 
+    type: str = "http"
     settings: dict[str, Any] = field(default_factory=dict)
     properties: list[Property] = field(default_factory=list)
     response: dict[str, Any] | None = None
@@ -75,7 +76,7 @@ def draft(request: Request, properties: Sequence[Property] | None = None) -> Dra
     # Credentials last: they are what the reader looks for.
     if "auth" in made.settings:
         made.settings["auth"] = made.settings.pop("auth")
-    if host := _in_house(url):
+    if host := in_house(url):
         made.network = {"allow": [host]}
         made.notes.append(f"{host} is in-house: network.allow names it, since only public addresses are reached else")
     if request.timeout_seconds is not None:
@@ -93,7 +94,7 @@ def name_of(url: str) -> str:
     return name if _PLAIN_NAME.fullmatch(name) else UNNAMED
 
 
-def _in_house(url: str) -> str | None:
+def in_house(url: str) -> str | None:
     """The host of an address that can be none of the internet's, as `network.allow` names it."""
     try:
         host = urlsplit(url).hostname or ""

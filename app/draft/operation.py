@@ -20,11 +20,11 @@ _KINDS: Mapping[Any, re.Pattern[str]] = {
     "multipart": re.compile("multipart/form-data"),
     "xml": re.compile(r".+(/|\+)xml"),
 }
-_REFERENCE_NAMES = ("id", "lead_id", "leadId", "leadID", "uuid", "reference", "confirmation_id", "transaction_id")
-_REASON_NAMES = ("reason", "message", "error_message", "errorMessage", "detail", "error_description", "title", "error")
-_PRICE_NAMES = ("price", "payout", "bid", "bid_price")
-_OUTCOME_NAMES = ("outcome", "status", "result", "success", "accepted")
-_GOOD = frozenset({"success", "accepted", "ok", "sold", "approved", "matched", "true", "valid"})
+REFERENCE_NAMES = ("id", "lead_id", "leadId", "leadID", "uuid", "reference", "confirmation_id", "transaction_id")
+REASON_NAMES = ("reason", "message", "error_message", "errorMessage", "detail", "error_description", "title", "error")
+PRICE_NAMES = ("price", "payout", "bid", "bid_price")
+OUTCOME_NAMES = ("outcome", "status", "result", "success", "accepted")
+GOOD = frozenset({"success", "accepted", "ok", "sold", "approved", "matched", "true", "valid"})
 
 
 def from_operation(document: Document, operation: Operation) -> Draft:
@@ -189,9 +189,9 @@ def _response(document: Document, operation: Operation, reader: Properties) -> d
     if search := _search(reader, accepted):
         rules["search"] = search
     for rule, names, schemas in (
-        ("reason", _REASON_NAMES, (accepted, refused)),
-        ("price", _PRICE_NAMES, (accepted,)),
-        ("reference", _REFERENCE_NAMES, (accepted,)),
+        ("reason", REASON_NAMES, (accepted, refused)),
+        ("price", PRICE_NAMES, (accepted,)),
+        ("reference", REFERENCE_NAMES, (accepted,)),
     ):
         found = next((path for schema in schemas if (path := _path(reader, schema, names))), None)
         if found:
@@ -201,11 +201,11 @@ def _response(document: Document, operation: Operation, reader: Properties) -> d
 
 def _search(reader: Properties, schema: Mapping[str, Any]) -> dict[str, Any] | None:
     """Where an answer says that it took the lead, if its values tell so."""
-    for name in _OUTCOME_NAMES:
+    for name in OUTCOME_NAMES:
         inner = reader.merged(mapping(schema.get("properties")).get(name))
         if kind_of(inner) == "boolean" and name in {"success", "accepted"}:
             return {"path": name, "term": "true"}
-        term = next((str(one) for one in listed(inner.get("enum")) if str(one).lower() in _GOOD), None)
+        term = next((str(one) for one in listed(inner.get("enum")) if str(one).lower() in GOOD), None)
         if term:
             return {"path": name, "term": term}
     return None

@@ -13,11 +13,11 @@ _WORDS = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
 
 def write(draft: Draft, *, origin: str) -> str:
     """The file; `origin` says in its first line what it was made from."""
-    lines = [f"# Made from {origin}: a beginning, to be looked through. All settings: docs/connectors/http.md."]
+    lines = [f"# Made from {origin}: a beginning, to be looked through. All settings: docs/connectors/{draft.type}.md."]
     if draft.variables:
         lines.append("# Set before it is used:")
         lines += [f"#   {name}: {what}" for name, what in draft.variables.items()]
-    lines += ["type: http", "", "settings:", *_block(draft.settings, 1)]
+    lines += [f"type: {draft.type}", "", "settings:", *_block(draft.settings, 1)]
     if draft.network:
         lines += ["", "network:", *_block(draft.network, 1)]
     if draft.properties:

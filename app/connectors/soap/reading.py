@@ -17,6 +17,8 @@ _LEVELS = 48
 _ELEMENTS = 100_000
 _NIL = f"{{{XSI}}}nil"
 _TYPE = f"{{{XSI}}}type"
+_OF_MESSAGES = ("{http://schemas.xmlsoap.org/soap/", "{http://www.w3.org/2003/05/soap-")
+"""Namespaces of attributes that speak of the message, not of what it says."""
 _UNKNOWN = Shape(label="any", open=True)
 
 
@@ -59,7 +61,7 @@ class _Reading:
         attributes = {
             f"@{etree.QName(name).localname}": value
             for name, value in node.attrib.items()
-            if name not in {_NIL, _TYPE} and not name.startswith("{http://schemas.xmlsoap.org/soap/")
+            if name not in {_NIL, _TYPE} and not name.startswith(_OF_MESSAGES)
         }
         children = list(node.iterchildren(etree.Element))
         if not children:
