@@ -185,7 +185,7 @@ class DestinationConfig(Strict):
     name: Name
     """Name of the destination, also of its queues."""
     type: Name
-    """Connector type: http, graphql, webhook, email, salesforce, hubspot."""
+    """Connector type: http, graphql, soap, webhook, email, salesforce, hubspot."""
     description: str = ""
     """For people."""
     enabled: bool = True

@@ -81,5 +81,6 @@ def test_the_schemas_know_every_connector_type(lonely: Run) -> None:
         "http",
         "hubspot",
         "salesforce",
+        "soap",
         "webhook",
     ]

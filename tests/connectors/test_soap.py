@@ -3,16 +3,20 @@
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import pytest
+import yaml
 
 from app import connectors
+from app.catalog import compile_document, create_connector
 from app.config.network import NetworkConfig
-from app.config.schema import LimitsConfig, ResponseConfig
+from app.config.schema import Document, LimitsConfig, ResponseConfig
 from app.connectors.base import Connector
 from app.connectors.soap.connector import SoapConnector
+from app.connectors.soap.fault import MEANINGS
 from app.connectors.soap.settings import SoapSettings
 from app.errors import ConfigurationFault, DataFault, DeliveryFault, InvalidTemplate, TransientFault
 from app.model import Fault, Item, Outcome, Result
@@ -513,6 +517,29 @@ def test_import_of_a_file_through_an_address_is_refused(server: FaultServer) -> 
     assert "no address" in outcome.reason
 
 
+@pytest.mark.parametrize("inner", ["d30", "d0"], ids=["deep", "circular"])
+def test_groups_that_double_with_every_level_are_refused(server: FaultServer, inner: str) -> None:
+    groups = "".join(
+        f'<xs:group name="d{place}"><xs:sequence><xs:group ref="b:d{place + 1}"/><xs:group ref="b:d{place + 1}"/>'
+        "</xs:sequence></xs:group>"
+        for place in range(30)
+    )
+    last = '<xs:element name="x" type="xs:string"/>' if inner == "d30" else '<xs:group ref="b:d0"/>'
+    groups += f'<xs:group name="d30"><xs:sequence>{last}</xs:sequence></xs:group>'
+    hostile = soap_wsdl.wsdl(server.url).replace(
+        '<xs:complexType name="Phone">\n      <xs:sequence>',
+        f'{groups}<xs:complexType name="Phone">\n      <xs:sequence><xs:group ref="b:d0"/>',
+    )
+    assert "b:d0" in hostile
+    server.behaviour = answer(200, hostile.encode(), **XML)
+    begun = monotonic()
+    outcome = deliver(connector(wsdl=f"{server.url}/a.wsdl"))
+    assert outcome.fault is Fault.CONFIGURATION
+    assert outcome.reason
+    assert "groups come to more than 200,000 elements" in outcome.reason
+    assert monotonic() - begun < 2
+
+
 def test_documents_that_import_each_other_are_read_once(server: FaultServer) -> None:
     looped = soap_wsdl.schema().replace(
         '<xs:simpleType name="State">', '<xs:include schemaLocation="t.xsd"/><xs:simpleType name="State">', 1
@@ -575,6 +602,39 @@ def test_describe_tells_the_arguments_by_the_wsdl_at_an_address(server: FaultSer
     server.behaviour = answer(200, soap_wsdl.wsdl(server.url).encode(), **XML)
     found = {one.name: one for one in connector(wsdl=f"{server.url}/a.wsdl").describe()}
     assert (found["lead.email"].type, found["lead.email"].required) == ("string", True)
-    assert (found["lead.phones.0@kind"].required, found["lead.state"].label) == (False, "one of TX, CA")
+    assert (found["lead.phones.0.@kind"].required, found["lead.state"].label) == (False, "one of TX, CA")
     assert found["lead.home"].label == "one of home, office"
     assert found["lead.friend"].type == "Person"
+
+
+PAGE = Path(__file__).parents[2] / "docs/connectors/soap.md"
+
+
+def test_example_of_the_page_is_delivered(server: FaultServer) -> None:
+    example = yaml.safe_load(PAGE.read_text(encoding="utf-8").partition("```yaml\n")[2].partition("```")[0])
+    example["settings"]["url"] = server.url
+    example["network"] = {"allow": ["127.0.0.1"]}
+    step = compile_document(Document.model_validate({"destinations": [example]}), 1).steps["buyer"]
+    sender = create_connector(step, {"BUYER_PASSWORD": PASSWORD})
+    assert isinstance(sender, SoapConnector)
+    payload = step.mapping.render({"lead": {"email": "ann.lee@example.com", "phone_1": "+15125550123", "budget": 12.5}})
+    server.behaviour = answer(200, ACCEPTED.replace(b"urn:buyer:leads:2", b"urn:buyer"), **XML)
+    outcome = deliver(sender, payload)
+    assert (outcome.result, outcome.reference, outcome.price) == (Result.SUCCESS, "L-1", Decimal("12.50"))
+    body = server.received[0].body.decode()
+    for part in (
+        "<ns0:email>ann.lee@example.com</ns0:email>",
+        '<ns0:phones kind="home"><ns0:number>+15125550123</ns0:number></ns0:phones>',
+        '<ns0:price currency="EUR">12.5</ns0:price>',
+        "<ns0:campaign>spring</ns0:campaign>",
+        "<wsse:Username>leads</wsse:Username>",
+    ):
+        assert part in body
+
+
+def test_page_names_every_code_of_a_fault() -> None:
+    table = PAGE.read_text(encoding="utf-8").partition("### Faults")[2].partition("## Security")[0]
+    rows = {row.split("|")[1].strip(): row for row in table.splitlines() if row.startswith("| ")}
+    for meaning, codes in MEANINGS.items():
+        row = rows["rejection" if meaning is None else meaning.value]
+        assert not [code for code in codes if f"`{code}`" not in row]

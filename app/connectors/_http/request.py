@@ -32,8 +32,8 @@ class Content(Protocol):
     def encode(self, item: Item) -> bytes:
         """The body as it is sent; raises `DataFault` naming the property that does not fit."""
 
-    def shown(self, item: Item) -> bytes:
-        """The same as people see it, without secrets."""
+    def shown(self, item: Item, content: bytes | None = None) -> bytes:
+        """The same as people see it, without secrets; `content` is what `encode` gave, if it did."""
 
 
 class RequestTemplate:
@@ -137,7 +137,7 @@ class RequestTemplate:
     def _masked_content(self, item: Item, content: bytes | None = None) -> bytes:
         """The content without what stands under secret names."""
         if self._writer is not None:
-            return self._writer.shown(item)
+            return self._writer.shown(item, content)
         payload = mask_secrets(item.payload)
         if content is not None and payload is item.payload:
             return content

@@ -8,7 +8,8 @@ from typing import Any
 
 from app.config.suggestion import suggest
 from app.connectors.soap.interface import Operation
-from app.connectors.soap.shape import Group, Part, Shape, Shapes
+from app.connectors.soap.schema import Shapes
+from app.connectors.soap.shape import Group, Part, Shape, attribute_name
 
 Complaints = Iterator[tuple[str, str]]
 
@@ -68,12 +69,16 @@ def _of_attributes(shape: Shape, tree: Mapping[str, Any], path: str) -> Complain
     known = {f"@{name}" for name in shape.attributes}
     for name in tree:
         if name.startswith("@") and name not in known:
-            yield f"mapping.{path}{name}", f"{path} has no attribute {name[1:]}: {suggest(name[1:], shape.attributes)}"
+            yield (
+                f"mapping.{attribute_name(path, name)}",
+                f"{path} has no attribute {name[1:]}: {suggest(name[1:], shape.attributes)}",
+            )
     for one in shape.attributes.values():
         if one.required and f"@{one.name}" not in tree:
+            name = attribute_name(path, f"@{one.name}")
             yield (
                 f"mapping.{path}",
-                f"{path} requires the attribute {one.name} ({one.simple.label}): map {path}@{one.name}",
+                f"{path} requires the attribute {one.name} ({one.simple.label}): map {name}",
             )
 
 

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator
 from app.connectors.base import Property
 from app.connectors.soap.facet import some
 from app.connectors.soap.interface import Operation
-from app.connectors.soap.shape import Group, Part, Shape, Shapes, Simple
+from app.connectors.soap.schema import Shapes
+from app.connectors.soap.shape import Group, Part, Shape, Simple, attribute_name
 
 _LEVELS = 6
 _MOST = 400
@@ -48,7 +49,9 @@ class _Walk:
         if nested and shape not in above and len(above) < _LEVELS:
             yield from self.below(shape, path, required=required, above=above)
         elif shape.simple is not None:
-            yield _property(path, shape.simple, notes, required=required)
+            in_list = shape.attributes and path.rpartition(".")[2].isdecimal()
+            name = attribute_name(path, "#text") if in_list else path
+            yield _property(name, shape.simple, notes, required=required)
             yield from self.below(shape, path, required=required, above=above)
         else:
             label = f"list of {shape.item_label.rpartition('}')[2] or 'any'}" if shape.item is not None else shape.label
@@ -57,7 +60,8 @@ class _Walk:
     def below(self, shape: Shape, path: str, *, required: bool, above: tuple[Shape, ...]) -> Iterator[Property]:
         """Attributes and parts."""
         for one in shape.attributes.values():
-            yield _property(f"{path}@{one.name}", one.simple, (), required=required and one.required)
+            name = attribute_name(path, f"@{one.name}")
+            yield _property(name, one.simple, (), required=required and one.required)
         if shape.content is not None:
             yield from self._group(shape.content, path, required=required, notes=(), above=(*above, shape))
 

@@ -57,18 +57,24 @@ class Envelope:
             security.apply(envelope, self._made(envelope, header), body)
         return _bytes(envelope)
 
-    def shown(self, item: Item) -> bytes:
-        """The message as people see it: nothing of wsse:Security, and nothing under secret names."""
-        envelope, header, _ = self._written(item)
+    def shown(self, item: Item, content: bytes | None = None) -> bytes:
+        """The message as people see it: nothing of wsse:Security, and nothing under secret names.
+
+        `content` is what `encode` gave, if it did: what is only shown needs no keys.
+        """
+        envelope = self._written(item)[0] if content is None else etree.fromstring(content)
+        hides = self._security is not None
         for element in envelope.iter(etree.Element):
             if len(element) == 0 and element.text and is_secret(etree.QName(element).localname):
-                element.text = MASK
+                element.text, hides = MASK, True
             for name in element.attrib:
                 if is_secret(etree.QName(name).localname):
                     element.set(name, MASK)
+                    hides = True
+        if content is not None and not hides:
+            return content
         if self._security is not None:
-            header = self._made(envelope, header)
-            etree.SubElement(header, f"{{{WSSE}}}Security", nsmap={"wsse": WSSE}).text = MASK
+            _hide_security(self._made(envelope, envelope.find(f"{{{self._env}}}Header")))
         return _bytes(envelope)
 
     def _written(self, item: Item) -> tuple[Any, Any, Any]:
@@ -124,6 +130,13 @@ class Envelope:
             etree.SubElement(header, f"{{{WSA}}}{name}", nsmap=nsmap).text = value
         answer = etree.SubElement(header, f"{{{WSA}}}ReplyTo", nsmap=nsmap)
         etree.SubElement(answer, f"{{{WSA}}}Address").text = _ANONYMOUS
+
+
+def _hide_security(header: Any) -> None:
+    found = header.find(f"{{{WSSE}}}Security")
+    if found is not None:
+        header.remove(found)
+    etree.SubElement(header, f"{{{WSSE}}}Security", nsmap={"wsse": WSSE}).text = MASK
 
 
 def _parts(value: Any) -> Sequence[str]:

@@ -19,8 +19,10 @@ from zeep.wsdl.bindings.soap import SoapBinding
 
 from app.config.suggestion import suggest
 from app.config.wsdl import relative
+from app.connectors.soap.expansion import MOST, expanded_size
 from app.connectors.soap.facet import Restrictions
-from app.connectors.soap.shape import Part, Shapes, root_part
+from app.connectors.soap.schema import Shapes, root_part
+from app.connectors.soap.shape import Part
 from app.connectors.soap.standard import SCHEMAS
 from app.errors import Complaint, InvalidConfig
 
@@ -114,7 +116,7 @@ class _Texts:
         raise _invalid("wsdl", f"imports {relative(place)[:_DETAIL]}, which is not there")
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=16)
 def read(place: str, texts: tuple[tuple[str, str], ...]) -> Interface:
     """The interface of a WSDL at a place, from (place, text) pairs; raises `InvalidConfig`.
 
@@ -123,6 +125,8 @@ def read(place: str, texts: tuple[tuple[str, str], ...]) -> Interface:
     with _lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of parts in bindings that are not SOAP's
         try:
+            if expanded_size(text for _, text in texts) > MOST:
+                raise _invalid("wsdl", f"its groups come to more than {MOST:,} elements")
             document = Document(
                 place,
                 _Texts(dict(texts)),  # type: ignore[arg-type]  # `load` is all that is asked of it

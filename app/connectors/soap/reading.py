@@ -10,7 +10,8 @@ from typing import Any
 
 from lxml import etree
 
-from app.connectors.soap.shape import Part, Shape, Shapes
+from app.connectors.soap.schema import Shapes
+from app.connectors.soap.shape import Part, Shape
 from app.connectors.soap.writing import XSI
 
 _LEVELS = 48

@@ -12,7 +12,8 @@ from lxml import etree
 from app.config.wsdl import SOAP_ENCODING
 from app.connectors._http.scalar import to_text
 from app.connectors._http.xml import gathered
-from app.connectors.soap.shape import Group, Part, Shape, Shapes
+from app.connectors.soap.schema import Shapes
+from app.connectors.soap.shape import Group, Part, Shape, attribute_name
 from app.errors import DataFault
 
 XSI = "http://www.w3.org/2001/XMLSchema-instance"
@@ -142,17 +143,18 @@ class Writer:
         for attribute in shape.attributes.values():
             value = fields.get(f"@{attribute.name}")
             if value is not None:
-                node.set(attribute.tag, attribute.simple.text(value, f"{path}@{attribute.name}"))
+                node.set(attribute.tag, attribute.simple.text(value, attribute_name(path, f"@{attribute.name}")))
             elif attribute.required:
-                raise DataFault(f"argument {path}@{attribute.name} has no value, and the WSDL requires one")
+                name = attribute_name(path, f"@{attribute.name}")
+                raise DataFault(f"argument {name} has no value, and the WSDL requires one")
         for name in fields:
             if name.startswith("@") and name[1:] not in shape.attributes:
-                raise DataFault(f"argument {path}{name}: the WSDL has no such attribute")
+                raise DataFault(f"argument {attribute_name(path, name)}: the WSDL has no such attribute")
 
     def _chosen_type(self, node: Any, name: str, path: str) -> Shape:
         found = self._shapes.named(name)
         if found is None:
-            raise DataFault(f"argument {path}{_XSI_TYPE}: the WSDL has no such type")
+            raise DataFault(f"argument {attribute_name(path, _XSI_TYPE)}: the WSDL has no such type")
         node.set(_TYPE, found[0])
         return found[1]
 
