@@ -1,19 +1,17 @@
 """A CRM with a GraphQL interface: strawberry under uvicorn in a thread, its resolvers doing what a test says."""
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
-from socket import create_server
-from time import monotonic, sleep
 from typing import Any
 
 import strawberry
-import uvicorn
 from graphql import GraphQLError
 from strawberry.asgi import GraphQL
 from strawberry.extensions import DisableIntrospection
+
+from tests.connectors.asgi import serving
 
 TOKEN = "tok-5f1c9a"
 
@@ -102,17 +100,6 @@ def running(*, introspection: bool = True) -> Iterator[Crm]:
         async def get_context(self, request: Any, response: Any) -> Any:
             return {"request": request, "response": response, "crm": crm}
 
-    listener = create_server(("127.0.0.1", 0))
-    crm.url = f"http://127.0.0.1:{listener.getsockname()[1]}/graphql"
-    server = uvicorn.Server(uvicorn.Config(App(schema), log_level="critical", lifespan="off"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-    thread.start()
-    ends = monotonic() + 10
-    while not server.started and monotonic() < ends:
-        sleep(0.01)
-    try:
+    with serving(lambda _: App(schema)) as url:
+        crm.url = f"{url}graphql"
         yield crm
-    finally:
-        server.should_exit = True
-        thread.join(timeout=5)
-        listener.close()

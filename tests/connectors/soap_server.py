@@ -1,17 +1,15 @@
 """A buyer with a SOAP interface that others' code speaks: soapbar under uvicorn in a thread, WS-Security checked."""
 
-import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from socket import create_server
-from time import monotonic, sleep
 from typing import Any
 
-import uvicorn
 from soapbar import AsgiSoapApp, BindingStyle, SoapApplication, SoapFault, SoapService, SoapVersion, soap_operation
 from soapbar.core.wssecurity import UsernameTokenValidator
+
+from tests.connectors.asgi import serving
 
 USER, PASSWORD = "leads", "pw-51c7e0"
 
@@ -57,41 +55,34 @@ def running(
 ) -> Iterator[Buyer]:
     """The server for as long as the block lasts, on a free port."""
     buyer = Buyer()
-    listener = create_server(("127.0.0.1", 0))
-    buyer.url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
-    with warnings.catch_warnings():  # that it is no https
-        warnings.simplefilter("ignore")
-        application = SoapApplication(
-            service_url=buyer.url, security_validator=Users() if secure else None, allow_plaintext_credentials=True
-        )
-    application.register(_service(buyer, version, style))
-    inner = AsgiSoapApp(application)
 
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        content = b""
+    def make(url: str) -> Any:
+        with warnings.catch_warnings():  # that it is no https
+            warnings.simplefilter("ignore")
+            application = SoapApplication(
+                service_url=url, security_validator=Users() if secure else None, allow_plaintext_credentials=True
+            )
+        application.register(_service(buyer, version, style))
+        inner = AsgiSoapApp(application)
 
-        async def heard() -> Any:
-            nonlocal content
-            message = await receive()
-            content += message.get("body", b"")
-            return message
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            content = b""
 
-        await inner(scope, heard, send)
-        headers = {name.decode(): value.decode() for name, value in scope.get("headers", ())}
-        buyer.requests.append((headers, content))
+            async def heard() -> Any:
+                nonlocal content
+                message = await receive()
+                content += message.get("body", b"")
+                return message
 
-    server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-    thread.start()
-    ends = monotonic() + 10
-    while not server.started and monotonic() < ends:
-        sleep(0.01)
-    try:
+            await inner(scope, heard, send)
+            headers = {name.decode(): value.decode() for name, value in scope.get("headers", ())}
+            buyer.requests.append((headers, content))
+
+        return app
+
+    with serving(make) as url:
+        buyer.url = url
         yield buyer
-    finally:
-        server.should_exit = True
-        thread.join(timeout=5)
-        listener.close()
 
 
 __all__ = ["PASSWORD", "USER", "BindingStyle", "Buyer", "SoapFault", "SoapVersion", "running"]

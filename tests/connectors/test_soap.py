@@ -310,13 +310,14 @@ def test_shared_values_that_hold_each_other_end() -> None:
     assert monotonic() - begun < 3
 
 
-def test_answer_of_200_megabytes_is_cut_off(server: FaultServer) -> None:
-    def flood(connection: Any, _request: Received) -> bool:
-        connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: text/xml\r\ncontent-length: 200000000\r\n\r\n<a>")
-        for _ in range(200):
-            connection.sendall(b"x" * 1_000_000)
-        return False
+def flood(connection: Any, _request: Received) -> bool:
+    connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: text/xml\r\ncontent-length: 200000000\r\n\r\n<a>")
+    for _ in range(200):
+        connection.sendall(b"x" * 1_000_000)
+    return False
 
+
+def test_answer_of_200_megabytes_is_cut_off(server: FaultServer) -> None:
     server.behaviour = flood
     outcome = deliver(connector(server.url, response=None))
     assert (outcome.fault, outcome.ambiguous, outcome.reason) == (Fault.TRANSIENT, True, "the answer is too long")
@@ -568,12 +569,6 @@ def test_imports_without_end_end(server: FaultServer) -> None:
 
 
 def test_wsdl_of_200_megabytes_is_cut_off(server: FaultServer) -> None:
-    def flood(connection: Any, _request: Received) -> bool:
-        connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: text/xml\r\ncontent-length: 200000000\r\n\r\n<a>")
-        for _ in range(200):
-            connection.sendall(b"x" * 1_000_000)
-        return False
-
     server.behaviour = flood
     outcome = deliver(connector(wsdl=f"{server.url}/", limits=LIMITS.model_copy(update={"timeout_seconds": 5.0})))
     assert outcome.fault is Fault.CONFIGURATION

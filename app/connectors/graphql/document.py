@@ -37,6 +37,7 @@ from graphql.validation import (
     UniqueVariableNamesRule,
 )
 
+from app.connectors._tree import planted
 from app.connectors.graphql.variable import Variable
 from app.errors import Complaint, DataFault, InvalidConfig
 
@@ -84,7 +85,7 @@ class Operation:
 
     def complaints(self, mapping: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         """What is wrong with a mapping: the dotted place and what it is."""
-        tree = _planted(mapping)
+        tree = planted(mapping)
         for name, below in tree.items():
             if name in self.variables:
                 yield from self.variables[name].complaints(below)
@@ -166,25 +167,6 @@ def _variable(declared: Any, schema: GraphQLSchema) -> Variable:
     if kind is not None and isinstance(kind, GraphQLNonNull):
         kind = kind.of_type
     return Variable(name=name, written=print_ast(node), required=required, kind=kind)
-
-
-def _planted(mapping: Mapping[str, Any]) -> dict[str, Any]:
-    """Names of a mapping as a tree; a leaf is an empty one. Names that cannot stand together are the mapping's own matter."""
-    tree: dict[str, Any] = {}
-    for name, value in mapping.items():
-        branch = tree
-        for segment in name.split("."):
-            branch = branch.setdefault(segment, {})
-        branch |= _below(value)
-    return tree
-
-
-def _below(value: Any) -> dict[str, Any]:
-    if isinstance(value, Mapping):
-        return {str(key): _below(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return {str(place): _below(inner) for place, inner in enumerate(value)}
-    return {}
 
 
 def _first(mapping: Mapping[str, Any], variable: str) -> str:

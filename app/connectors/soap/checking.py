@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from app.config.suggestion import suggest
+from app.connectors._tree import planted
 from app.connectors.soap.interface import Operation
 from app.connectors.soap.schema import Shapes
 from app.connectors.soap.shape import Group, Part, Shape, attribute_name
@@ -16,7 +17,7 @@ Complaints = Iterator[tuple[str, str]]
 
 def complaints(operation: Operation, mapping: Mapping[str, Any]) -> Complaints:
     """What is wrong with a mapping: the dotted place in the destination's file, and what it is."""
-    tree = _planted(mapping)
+    tree = planted(mapping)
     shapes = operation.shapes
     if operation.wrapped:
         yield from _of_shape(shapes.of(operation.parts[0].kind), tree, "", shapes, operation.name)
@@ -29,7 +30,7 @@ def complaints(operation: Operation, mapping: Mapping[str, Any]) -> Complaints:
 
 def header_complaints(operation: Operation, headers: Mapping[str, Any]) -> Complaints:
     """What is wrong with the SOAP headers of the settings."""
-    for name, below in _planted(headers).items():
+    for name, below in planted(headers).items():
         part = operation.headers.get(name)
         if part is not None:
             path = f"soap_headers.{name}"
@@ -137,31 +138,3 @@ def _merged(tree: Mapping[str, Any]) -> dict[str, Any]:
         else:
             found[key[:place]] = {**found.get(key[:place], {}), key[place:]: below}
     return found
-
-
-def _planted(mapping: Mapping[str, Any]) -> dict[str, Any]:
-    """Names of a mapping as a tree; a leaf is an empty one. Names that cannot stand together are the mapping's own matter."""
-    tree: dict[str, Any] = {}
-    for name, value in mapping.items():
-        branch = tree
-        for segment in segments(name):
-            branch = branch.setdefault(segment, {})
-        branch |= _below(value)
-    return tree
-
-
-def segments(name: str) -> list[str]:
-    """The parts of a dotted name; a namespace in braces at its beginning is one with its name."""
-    if name.startswith("{") and "}" in name:
-        namespace, _, rest = name.partition("}")
-        first, *others = rest.split(".")
-        return [f"{namespace}}}{first}", *others]
-    return name.split(".")
-
-
-def _below(value: Any) -> dict[str, Any]:
-    if isinstance(value, Mapping):
-        return {str(key): _below(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return {str(place): _below(inner) for place, inner in enumerate(value)}
-    return {}

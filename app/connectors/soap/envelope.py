@@ -10,7 +10,7 @@ from lxml import etree
 
 from app.connectors._http.filling import NOTHING, fill
 from app.connectors._http.scalar import to_text
-from app.connectors.soap.checking import segments
+from app.connectors._tree import segments
 from app.connectors.soap.interface import Operation
 from app.connectors.soap.security import WSA, WSSE, Security
 from app.connectors.soap.writing import XSI, Writer
