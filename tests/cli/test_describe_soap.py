@@ -69,6 +69,24 @@ def test_destination_is_written_that_is_valid_and_can_be_previewed(lonely: Run, 
     assert described[0]["name"] == "lead.email"
 
 
+def test_what_is_mapped_brings_what_it_requires_or_stays_out(lonely: Run, wsdl: Path, tmp_path: Path) -> None:
+    more = (
+        '<xs:element name="place" minOccurs="0"><xs:complexType><xs:sequence><xs:element name="city" type="xs:string"/>'
+        '<xs:element name="plan" type="xs:int"/></xs:sequence></xs:complexType></xs:element>'
+        '<xs:choice><xs:element name="account" type="xs:string"/><xs:sequence><xs:element name="lastName" type="xs:string"/>'
+        '<xs:element name="branch" type="xs:string"/></xs:sequence></xs:choice>'
+    )
+    name = '<xs:element name="friend"'
+    (tmp_path / "types.xsd").write_text(soap_wsdl.schema().replace(name, more + name))
+    found = lonely("describe", "soap", wsdl, "--operation", "SubmitLead")
+    mapping = yaml.safe_load(found.out)["mapping"]
+    assert mapping == {"lead.email": "{{ lead.email }}", "lead.branch": "", "lead.lastName": "{{ lead.last_name }}"}
+    assert '  # lead.place.city: "{{ lead.city }}"' in found.out
+    file = tmp_path / "buyer.yaml"
+    file.write_text(found.out)
+    assert lonely("preview", file, "-", stdin=LEAD.replace("first", "last")).code == 0
+
+
 def test_wsdl_at_an_address_is_checked_and_described(lonely: Run, tmp_path: Path) -> None:
     with running(answer()) as server:
         server.behaviour = answer(200, soap_wsdl.wsdl(f"{server.url}/leads").encode(), content_type="text/xml")

@@ -31,7 +31,7 @@ def complaints(operation: Operation, mapping: Mapping[str, Any]) -> Complaints:
 def header_complaints(operation: Operation, headers: Mapping[str, Any]) -> Complaints:
     """What is wrong with the SOAP headers of the settings."""
     for name, below in planted(headers).items():
-        part = operation.headers.get(name)
+        part = operation.headers.get(name) or operation.shapes.element(name)
         if part is not None:
             path = f"soap_headers.{name}"
             for place, detail in _of_shape(operation.shapes.of(part.kind), below, "", operation.shapes, name):

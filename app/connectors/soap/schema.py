@@ -1,7 +1,8 @@
 """The types of a WSDL as shapes, made from zeep's model once; all that knows zeep's classes of types is here."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import Any
 
 from zeep.xsd import elements, types
@@ -35,18 +36,25 @@ class Shapes:
 
     def named(self, name: str) -> tuple[Any, Shape] | None:
         """The global type of a name, local or in Clark's notation; its qualified name and shape."""
-        for kind in self._schema.types:
-            qname = kind.qname
-            if qname is not None and name in {qname.localname, qname.text}:
-                return qname, self.of(kind)
-        return None
+        kind = self._names.get(name)
+        return None if kind is None else (kind.qname, self.of(kind))
 
     def element(self, tag: str) -> Part | None:
         """The global element of a tag."""
-        for one in self._schema.elements:
-            if one.qname.text == tag:
-                return _part(one)
-        return None
+        return self._elements.get(tag)
+
+    @cached_property
+    def _names(self) -> Mapping[str, Any]:
+        found: dict[str, Any] = {}
+        for kind in self._schema.types:
+            if kind.qname is not None:
+                found.setdefault(kind.qname.localname, kind)
+                found[kind.qname.text] = kind
+        return found
+
+    @cached_property
+    def _elements(self) -> Mapping[str, Part]:
+        return {one.qname.text: _part(one) for one in self._schema.elements if isinstance(one, elements.Element)}
 
     def _made(self, kind: Any) -> Shape:
         label = _label(kind)
