@@ -43,10 +43,15 @@ MEANINGS: Mapping[Fault | None, frozenset[str]] = {
             "AccessDenied",
             "Unauthorized",
             "NotAuthorized",
+            # Of WSS4J, which CXF, Spring and others answer with where they tell no more.
+            "SecurityError",
         ]
     ),
-    Fault.TRANSIENT: frozenset({"Server", "Receiver", "DestinationUnreachable", "EndpointUnavailable"}),
-    Fault.DATA: frozenset({"Client", "Sender"}),
+    Fault.TRANSIENT: frozenset(
+        # The last is WCF's, of an exception in the service.
+        {"Server", "Receiver", "DestinationUnreachable", "EndpointUnavailable", "InternalServiceFault"}
+    ),
+    Fault.DATA: frozenset({"Client", "Sender", "DeserializationFailed"}),  # the last is WCF's
     None: frozenset({"DuplicateMessageID"}),
 }
 """Codes by what they make of an attempt; None is a rejection. Of several the first row counts but for a rejection, which
