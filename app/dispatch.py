@@ -16,10 +16,12 @@ from app.broker import Publisher, delivery_queue
 from app.catalog import Catalog, Compiled, Step
 from app.errors import InvalidConfig, Unavailable
 from app.flow.control import Flow
+from app.flow.quota import allowed
 from app.flow.share import leftover, split
-from app.flow.volume import period_starts
+from app.flow.volume import UNBOUNDED, period_starts
 from app.ledger import Database, dispatch, rollup
 from app.ledger.dispatch import Queued, Survey, UnderWay
+from app.ledger.gate import Gate
 from app.model import Lane, Priority
 from app.repair import expire_leases, move_late, release_overlooked
 from app.settings import Settings
@@ -71,7 +73,8 @@ class Dispatcher:
         self._publish([message for name, lanes in taken.items() for message in self._messages(name, lanes)])
         full = [name for name, room in rooms.items() if room <= counts.get(name, 0)]
         waits = [self._flow(compiled.steps[name], now).soon(now=now) for name in full]
-        return min([self._settings.tick_seconds, *waits])
+        resets = [gate.reset_seconds for name in seen.due if (gate := seen.gates.get(name)) and gate.is_spent]
+        return min([self._settings.tick_seconds, *waits, *resets])
 
     def sweep(self) -> None:
         """Repair what faults left behind. Raises `Unavailable`."""
@@ -144,7 +147,13 @@ class Dispatcher:
             gate = seen.gates.get(name)
             closed_seconds = gate.closed_seconds if gate else None
             active, delivering, _ = seen.active.get(name, UnderWay(0, 0))
-            rooms[name] = flow.room(now=now, active=active, delivering=delivering, closed_seconds=closed_seconds)
+            rooms[name] = flow.room(
+                now=now,
+                active=active,
+                delivering=delivering,
+                closed_seconds=closed_seconds,
+                quota=_quota(gate) if gate else UNBOUNDED,
+            )
         return rooms
 
     def _count_volumes(self, steps: Sequence[Step], seen: Survey) -> None:
@@ -232,6 +241,10 @@ class Dispatcher:
 def _may_go(step: Step, seen: Survey) -> bool:
     gate = seen.gates.get(step.config.name)
     return (gate is None or not gate.is_shut) and _is_open(step, seen)
+
+
+def _quota(gate: Gate) -> int:
+    return allowed(left=gate.quota_left, limit=gate.quota_limit, reset_seconds=gate.reset_seconds)
 
 
 def _is_open(step: Step, seen: Survey) -> bool:

@@ -15,7 +15,7 @@ from app.flow.volume import period_starts
 from app.ledger import Database, rollup
 from app.ledger.query import DestinationView
 
-By = Literal["pause", "circuit", "retry-after", "schedule", "volume"]
+By = Literal["pause", "circuit", "retry-after", "quota", "schedule", "volume"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +48,9 @@ def _by_ledger(view: DestinationView, now: datetime) -> Iterator[Hold]:
     if view.not_before is not None and view.not_before > now:
         until = view.not_before.astimezone(UTC)
         yield Hold(by="retry-after", detail=f"asked to be left alone until {until:%Y-%m-%d %H:%M:%S} UTC (Retry-After)")
+    if view.quota_left == 0 and view.quota_until is not None and view.quota_until > now:
+        until = view.quota_until.astimezone(UTC)
+        yield Hold(by="quota", detail=f"its rate limit leaves nothing until {until:%Y-%m-%d %H:%M:%S} UTC (RateLimit)")
 
 
 def _by_schedule(config: DestinationConfig, now: datetime) -> Iterator[Hold]:

@@ -123,11 +123,25 @@ class Fault(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Quota:
+    """What a destination says is left of its rate limit: `remaining` requests for `reset_seconds` from `told_at` on.
+
+    `limit`: how many there are in all, if it says so. `told_at` is a `time.monotonic()` instant of this process.
+    """
+
+    remaining: int
+    reset_seconds: float
+    limit: int | None
+    told_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """The answer of a destination to one attempt.
 
     `reason` is for people and groups (no personal data is added to it by us), `reference` the destination's own record
-    id, `price` what it pays, `captured` whatever later steps may use. `retry_after` is seconds the destination asked for.
+    id, `price` what it pays, `captured` whatever later steps may use. `retry_after` is seconds the destination asked for,
+    `quota` what it says is left of its rate limit.
     `ambiguous`: the request left and the answer never came, so the destination may have the lead.
     `transcript` is request, response and timings with secrets already masked.
     """
@@ -139,6 +153,7 @@ class Outcome:
     price: Decimal | None = None
     captured: Mapping[str, Any] | None = None
     retry_after: float | None = None
+    quota: Quota | None = None
     ambiguous: bool = False
     transcript: Mapping[str, Any] | None = None
 

@@ -15,7 +15,7 @@
 | `leadrelay_circuit_openings` | gauge | destination | how often its circuit opened since it was closed last |
 | `leadrelay_rejections_in_row` | gauge | destination | rejections since its last success, where a run of them is watched |
 | `leadrelay_destination_paused` | gauge | destination | 1 while an operator, or a run of rejections, keeps it shut |
-| `leadrelay_destination_held_back` | gauge | destination, by | 1 per kind: pause, circuit, retry-after, schedule, volume |
+| `leadrelay_destination_held_back` | gauge | destination, by | 1 per kind: pause, circuit, retry-after, quota, schedule, volume |
 
 Labels are names from the configuration, never values of a lead.
 """

@@ -126,7 +126,7 @@ class DeadLetterPage(Shape):
 class Hold(Shape):
     """One thing that keeps a destination from being sent anything."""
 
-    by: Literal["pause", "circuit", "retry-after", "schedule", "volume"]
+    by: Literal["pause", "circuit", "retry-after", "quota", "schedule", "volume"]
     """What kind of thing."""
     detail: str
     """For people."""

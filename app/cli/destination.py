@@ -42,7 +42,8 @@ def destinations(as_json: Json = False) -> None:
     """Show how every destination stands.
 
     `waiting` counts what is ready, queued or being delivered; `oldest` is how long the oldest of it has been due.
-    `holding back` says why nothing goes: paused, an open circuit, closed hours, a volume reached, a Retry-After.
+    `holding back` says why nothing goes: paused, an open circuit, closed hours, a volume reached, a Retry-After, a rate
+    limit that leaves nothing.
     """
     with ledger() as database:
         found = _standings(database)

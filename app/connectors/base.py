@@ -203,8 +203,8 @@ class Connector(Generic[S]):
                 if place is None or begun >= until or self._stopping:
                     return
                 results[place] = self._send_one(items[place], begun)
-                if getattr(results[place].answer, "fault", None) is Fault.CONFIGURATION:
-                    with lock:  # nothing will work until a person mends it: the rest goes back unattempted
+                if _ends_the_group(results[place].answer):
+                    with lock:  # the rest goes back unattempted
                         deque(places, maxlen=0)
             finally:
                 self._slots.release()
@@ -218,6 +218,12 @@ class Connector(Generic[S]):
         took = monotonic() - begun
         self._latency = took if self._latency == 0.0 else 0.8 * self._latency + 0.2 * took
         return Sent(answer=answer, duration_ms=took * 1000)
+
+
+def _ends_the_group(answer: Outcome | Exception | Unbegun) -> bool:
+    """Whether nothing more will work until a person mends it, or may go until the destination's rate limit begins anew."""
+    quota = getattr(answer, "quota", None)
+    return getattr(answer, "fault", None) is Fault.CONFIGURATION or (quota is not None and quota.remaining == 0)
 
 
 def mask(headers: Mapping[str, Any], *secret: str) -> dict[str, str]:

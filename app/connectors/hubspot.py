@@ -19,6 +19,7 @@ from app.config.network import NetworkConfig
 from app.config.schema import LimitsConfig, ResponseConfig
 from app.connectors import _vendor
 from app.connectors._hubspot_errors import read_error, refusal
+from app.connectors._quota import quota_of
 from app.connectors._transport import Session, session
 from app.connectors._vendor import Call
 from app.connectors.base import Capability, Connector, Property, TokenStore, mask
@@ -173,6 +174,7 @@ def _outcome(response: requests.Response, transcript: Mapping[str, Any] | None) 
         result=Result.SUCCESS,
         reference=str(results[0]["id"]),
         captured={"created": results[0].get("new") is True},
+        quota=quota_of(response.headers),
         transcript=transcript,
     )
 

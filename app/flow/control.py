@@ -10,7 +10,7 @@ from app.flow.adaptive import Adaptive
 from app.flow.pace import Pace
 from app.flow.ramp import ramp
 from app.flow.rate import RateWindow
-from app.flow.volume import Volume
+from app.flow.volume import UNBOUNDED, Volume
 
 SOON_SECONDS = 0.025
 """When to look again while more is waiting than there is room for; doubled with each look that saw nothing end."""
@@ -68,10 +68,13 @@ class Flow:
             self._adaptive.observe(int(attempts), int(refused), spent / attempts if attempts else 0.0, in_use=in_use)
         self._seen = minutes
 
-    def room(self, *, now: float, active: int, delivering: int, closed_seconds: float | None) -> int:
+    def room(
+        self, *, now: float, active: int, delivering: int, closed_seconds: float | None, quota: int = UNBOUNDED
+    ) -> int:
         """How many more may go, given that `active` are under way, `delivering` of them in workers' hands.
 
-        `closed_seconds`: how long ago an outage ended, if there was one.
+        `closed_seconds`: how long ago an outage ended, if there was one. `quota`: how many may be under way by what the
+        destination says of its rate limit.
         """
         limits = self._limits
         self._active = active
@@ -82,7 +85,7 @@ class Flow:
             most = min(most, ramp(limits.window, least=least, since_seconds=closed_seconds, ramp_seconds=seconds))
         if self._adaptive is not None:
             most = min(most, self._adaptive.limit)
-        rooms = [min(limits.window, most) - active, self.volume.room()]
+        rooms = [min(limits.window, most, quota) - active, self.volume.room()]
         for seconds, rate in self._rates:
             rate.ended(now, ended)
             # Spread over the period: a burst would queue up behind itself, and come again each period.

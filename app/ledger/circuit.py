@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from app.config.flow import CircuitConfig, RejectionsConfig
 from app.ledger.acceptance import WAITS_FOR_STEPS
 from app.ledger.database import Connection
+from app.ledger.quota import note
 from app.model import Fault, Outcome, Result
 
 _OPEN = b"""
@@ -82,7 +83,10 @@ on conflict (destination) do update set not_before = greatest(destination_status
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateRules:
-    """What a destination's configuration says about its circuit; `longest_wait_seconds` clamps its Retry-After."""
+    """What a destination's configuration says about its circuit; `longest_wait_seconds` clamps what it asks for.
+
+    That is Retry-After, and the time until its rate limit begins anew.
+    """
 
     circuit: CircuitConfig = field(default_factory=CircuitConfig)
     rejections: RejectionsConfig | None = None
@@ -111,6 +115,9 @@ def judge(connection: Connection, destination: str, outcomes: Sequence[Outcome],
     if waits:
         seconds = min(max(waits), rules.longest_wait_seconds)
         connection.execute(_LEAVE_ALONE, {"name": destination, "seconds": seconds})
+    quotas = [outcome.quota for outcome in outcomes if outcome.quota]
+    if quotas and note(connection, destination, quotas, longest_seconds=rules.longest_wait_seconds):
+        connection.execute(_CALL_BACK, (destination,))
     refused = next((outcome for outcome in outcomes if outcome.fault is Fault.CONFIGURATION), None)
     if refused is not None:
         return replace(_open(connection, destination, refused.reason, rules.circuit), rejections=rejections)

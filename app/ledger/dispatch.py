@@ -14,31 +14,13 @@ from uuid import UUID
 from app.ledger.acceptance import NOBODY, PRIORITIES, Subscriptions
 from app.ledger.database import Database
 from app.ledger.event import tell
+from app.ledger.gate import Gate, gates
 from app.ledger.work import WORKER_ENDED
 from app.model import DeadLetter, Lane, State
 
 SUSPECT_AFTER = 2
 """After so many attempts the last of which its worker did not survive, a delivery may be what ended it."""
 _CLASSES = list(PRIORITIES)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gate:
-    """What the ledger knows of a destination that decides whether it may be sent anything.
-
-    `closed_seconds`: since when its circuit is closed again, if it ever was open. `wait_seconds`: how much longer it asked to
-    be left alone (Retry-After).
-    """
-
-    paused: bool
-    circuit: str
-    closed_seconds: float | None = None
-    wait_seconds: float = 0.0
-
-    @property
-    def is_shut(self) -> bool:
-        """Whether nothing may go now."""
-        return self.paused or self.circuit != "closed" or self.wait_seconds > 0
 
 
 class Queued(NamedTuple):
@@ -79,11 +61,6 @@ class Survey:
     gates: Mapping[str, Gate]
 
 
-_GATES = b"""
-select destination, paused, circuit, extract(epoch from now() - closed_at)::float8,
-       greatest(extract(epoch from not_before - now()), 0)::float8
-from destination_status
-"""
 # From lane to lane by the index, so that its cost grows with the lanes and not with what waits in them.
 _LANES = b"""
 with recursive lanes as (
@@ -208,17 +185,14 @@ def survey(database: Database) -> Survey:
         lanes = connection.execute(_LANES).fetchall()
         moment = connection.execute(b"select now()").fetchone()
         active = {row[0]: UnderWay(*row[1:]) for row in connection.execute(_ACTIVE, (WORKER_ENDED,))}
-        gates = {
-            row[0]: Gate(paused=row[1], circuit=row[2], closed_seconds=row[3], wait_seconds=row[4] or 0.0)
-            for row in connection.execute(_GATES)
-        }
+        found = gates(connection)
     due: dict[str, list[Lane]] = defaultdict(list)
     for name, priority, source, is_due in lanes:
         if is_due:
             due[name].append(Lane(_CLASSES[priority], source))
     waiting = frozenset(row[0] for row in lanes)
     assert moment is not None
-    return Survey(moment=moment[0], waiting=waiting, due=due, active=active, gates=gates)
+    return Survey(moment=moment[0], waiting=waiting, due=due, active=active, gates=found)
 
 
 def due_probes(database: Database) -> list[str]:
@@ -227,7 +201,7 @@ def due_probes(database: Database) -> list[str]:
         row[0]
         for row in database.fetch(
             "select destination from destination_status where circuit <> 'closed' and probe_at <= now() and not paused "
-            "and coalesce(not_before <= now(), true)"
+            "and coalesce(not_before <= now(), true) and coalesce(quota_left > 0 or quota_until <= now(), true)"
         )
     ]
 

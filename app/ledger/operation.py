@@ -28,7 +28,9 @@ insert into destination_status (destination, paused) values (%s, %s)
 on conflict (destination) do update set paused = excluded.paused
 """
 _START_OVER = b"""
-update destination_status set not_before = null, pause_reason = null, rejections_in_row = 0 where destination = %s
+update destination_status set not_before = null, pause_reason = null, rejections_in_row = 0,
+    quota_left = null, quota_limit = null, quota_until = null
+where destination = %s
 """
 _AUDIT = b"""
 insert into audit (actor, action, subject, detail)

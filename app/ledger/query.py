@@ -4,7 +4,7 @@ Pages run newest first and continue below an id (`before`): ids are time-ordered
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -67,7 +67,7 @@ class DestinationView:
     """How a destination stands: deliveries by live state, the oldest due one's age, gate and circuit.
 
     `reason` is the circuit's, `openings` how often it opened since it was closed last, `not_before` until when the
-    destination asked to be left alone.
+    destination asked to be left alone, `quota_left` how many requests it said its rate limit leaves until `quota_until`.
     """
 
     name: str
@@ -80,6 +80,8 @@ class DestinationView:
     openings: int = 0
     rejections_in_row: int = 0
     not_before: datetime | None = None
+    quota_left: int | None = None
+    quota_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +97,6 @@ class DeadGroup:
     newest_at: datetime
 
 
-_CLASSES = list(PRIORITIES)
 _DELIVERY = (
     "id, lead_id, destination, state::text, attempts, nullif(due_at, '9999-01-01T00:00:00Z'), accepted_at, ended_at, "
     "result, fault, reason, reference, price, ambiguous, fingerprint, config_version, origin, "
@@ -108,7 +109,7 @@ select destination, state::text, count(*),
        extract(epoch from now() - min(due_at) filter (where due_at <= now() and state <> 'held'))::float8
 from deliveries where state in ('ready', 'queued', 'delivering', 'held', 'dead') group by 1, 2
 """
-_STATUS_FIELDS = ("paused", "pause_reason", "circuit", "reason", "openings", "rejections_in_row", "not_before")
+_STATUS_FIELDS = tuple(one.name for one in fields(DestinationView))[3:]
 _STATUS = f"select destination, {', '.join(_STATUS_FIELDS)} from destination_status".encode()  # noqa: S608  # fixed columns
 _ENDED = """
 select id from leads where id = any(%s) and not exists (
@@ -294,5 +295,5 @@ def _delivery(row: tuple[Any, ...]) -> DeliveryView:
         config_version=row[15],
         origin=row[16],
         waits_for=row[17],
-        priority=_CLASSES[row[18]],
+        priority=list(PRIORITIES)[row[18]],
     )

@@ -24,6 +24,7 @@ from app.connectors._http.request import SHOWN_BYTES, Content, RequestTemplate
 from app.connectors._http.settings import HttpSettings
 from app.connectors._lifetime import notice
 from app.connectors._parsing import readable
+from app.connectors._quota import QUOTA_HEADERS, quota_of
 from app.connectors._response import Interpreter, ResponseRules
 from app.connectors._transport import BODY_CAP_BYTES, Answer, Origin, head, session
 from app.connectors.base import Capability, Connector, TokenStore, mask
@@ -178,7 +179,10 @@ class HttpConnector(Connector[HttpSettings]):
         transcript |= {"response": _shown(answer), "ms": round(answer.ms, 2)}
         if "deprecation" in answer.headers or "sunset" in answer.headers:
             self.notice = transcript["notice"] = notice(answer.headers)
-        return self._rules.interpret(answer.status, answer.headers, answer.body, transcript, truncated=answer.truncated)
+        outcome = self._rules.interpret(
+            answer.status, answer.headers, answer.body, transcript, truncated=answer.truncated
+        )
+        return outcome if QUOTA_HEADERS.isdisjoint(answer.headers) else replace(outcome, quota=quota_of(answer.headers))
 
     def request(self, item: Item, *, reveal: bool) -> Mapping[str, Any]:
         """The request to the first address, whole."""

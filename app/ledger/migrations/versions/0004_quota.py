@@ -1,0 +1,17 @@
+"""What destinations say is left of their rate limits."""
+
+from alembic import op
+
+revision = "0004"
+down_revision = "0003"
+
+COLUMNS = """
+alter table destination_status
+    add column if not exists quota_left  integer, -- requests that were left when it last said so
+    add column if not exists quota_limit integer, -- how many there are in all
+    add column if not exists quota_until timestamptz -- when there are so many again
+"""
+
+
+def upgrade() -> None:
+    op.execute(COLUMNS)
