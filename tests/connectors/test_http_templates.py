@@ -7,6 +7,7 @@ from time import monotonic
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+import jwt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,6 +24,7 @@ from tests.connectors.fault_server import LOCAL, FaultServer, answer
 
 LEAD = {"id": "L 1/2", "email": "Ann.Lee@Example.com", "state": "TX", "note": "a&b=c #d"}
 KEY = "0199c8e2-0000-7000-8000-000000000001"
+SHARED = "a secret of thirty-two bytes or more"
 
 
 @pytest.fixture
@@ -244,3 +246,62 @@ def test_address_is_brought_into_form_around_its_templates() -> None:
         HttpSettings.model_validate(connection).url
         == "https://x.example/a%20b/{{ lead.id | append: '#' }}/%C3%BC?q={{ lead.q }}"
     )
+
+
+def claims_of(server: FaultServer) -> list[dict[str, Any]]:
+    tokens = [request.headers["authorization"].removeprefix("Bearer ") for request in server.received]
+    return [jwt.decode(token, SHARED, algorithms=["HS256"], options={"verify_aud": False}) for token in tokens]
+
+
+def signed(**claims: Any) -> dict[str, Any]:
+    return {"jwt": {"algorithm": "HS256", "secret": "${env:SHARED}", "claims": {"iss": "partner-7", **claims}}}
+
+
+def test_claims_that_hold_templates_are_signed_for_each_lead(server: FaultServer) -> None:
+    auth = signed(sub="{{ lead.id }}", scope="leads:{{ lead.state | downcase }}", aud=["{{ lead.state }}", "all"], n=3)
+    for lead in (LEAD, {**LEAD, "id": "L 2", "state": "OK"}):
+        outcome = deliver({"url": server.url, "auth": auth}, lead, {"SHARED": SHARED}, mapping={"a": 1})
+        assert "eyJ" not in str(outcome.transcript)
+    first, second = claims_of(server)
+    told = {"iss": "partner-7", "sub": "L 1/2", "scope": "leads:tx", "aud": ["TX", "all"], "n": 3}
+    assert {name: first[name] for name in told} == told
+    assert (second["sub"], second["scope"], second["aud"]) == ("L 2", "leads:ok", ["OK", "all"])
+    assert first["jti"] != second["jti"]
+
+
+def test_a_claim_whose_templates_render_to_nothing_is_left_out(server: FaultServer) -> None:
+    auth = signed(sub="{{ lead.gone }}", aud=["{{ lead.gone }}"])
+    deliver({"url": server.url, "auth": auth}, LEAD, {"SHARED": SHARED}, mapping={"a": 1})
+    [claims] = claims_of(server)
+    assert claims.keys() == {"iss", "iat", "exp", "jti"}
+
+
+def test_claims_of_the_lead_go_to_every_endpoint_and_redirect(server: FaultServer) -> None:
+    moved = answer(307, location="/moved")
+    server.behaviour = lambda connection, request: (answer() if request.target == "/moved" else moved)(
+        connection, request
+    )
+    closed = fault_server.closed_port()
+    settings = {"endpoints": [{"url": f"http://127.0.0.1:{closed}/"}, {"url": server.url}], "redirects": 1}
+    deliver({**settings, "auth": signed(sub="{{ lead.id }}")}, LEAD, {"SHARED": SHARED}, mapping={"a": 1})
+    assert [claims["sub"] for claims in claims_of(server)] == ["L 1/2", "L 1/2"]
+
+
+def test_a_check_signs_without_the_claims_of_a_lead(server: FaultServer) -> None:
+    settings = {"url": server.url, "check_url": server.url, "auth": signed(sub="{{ lead.id }}")}
+    connector = create_connector(compiled(settings).steps["buyer"], {"SHARED": SHARED})
+    connector.check()
+    connector.close()
+    assert "sub" not in claims_of(server)[0]
+
+
+def test_a_claim_that_cannot_be_compiled_is_refused_with_its_place() -> None:
+    [complaint] = complaints({"url": "https://x.example", "auth": signed(sub="{{ lead.id | nosuch }}")})
+    assert complaint.startswith("destination buyer: settings.auth.jwt.claims.sub: ")
+
+
+def test_graphql_signs_claims_of_the_lead_too(server: FaultServer) -> None:
+    server.behaviour = answer(200, b'{"data":{"a":1}}')
+    settings = {"url": server.url, "document": "mutation { a }", "auth": signed(sub="{{ lead.id }}")}
+    deliver(settings, LEAD, {"SHARED": SHARED}, type="graphql")
+    assert claims_of(server)[0]["sub"] == "L 1/2"

@@ -113,7 +113,8 @@ class JwtAuth(Settings):
     key_id: str | None = Field(None, min_length=1, examples=["2026-01"])
     """`kid` of the key, where the destination knows several."""
     claims: dict[str, str | int | bool | list[str]] = Field({}, examples=[{"iss": "partner-7", "aud": "buyer"}])
-    """What the token says beside `iat`, `exp` and `jti`, which are made for each."""
+    """What the token says beside `iat`, `exp` and `jti`, which are made for each; may hold `{{ }}`: then each delivery has a
+    token of its own, without the claims that render to nothing."""
     lifetime_seconds: int = Field(300, ge=10, le=86_400, examples=[60])
     """From `iat` to `exp`."""
     per_request: bool = Field(False, examples=[True])

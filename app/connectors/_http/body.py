@@ -11,12 +11,14 @@ from urllib.parse import quote
 
 import msgspec
 
+from app.connectors._http.addition import Addition
 from app.connectors._http.filling import NOTHING, fill
 from app.connectors._http.multipart import BOUNDARY, MultipartWriter
 from app.connectors._http.scalar import flat, to_text
 from app.connectors._http.settings import HttpSettings
 from app.connectors._http.xml import XmlWriter
 from app.errors import DataFault
+from app.redaction import MASK
 from app.templates import slots
 
 Encode = Callable[[Mapping[str, Any], Mapping[str, str]], bytes]
@@ -25,9 +27,14 @@ Encode = Callable[[Mapping[str, Any], Mapping[str, str]], bytes]
 _json = msgspec.json.Encoder(decimal_format="number")
 
 
-def encoder(settings: HttpSettings) -> Encode:
-    """The function that writes bodies as the settings say; `query` is written like a form."""
+def encoder(settings: HttpSettings, *, masked: bool = False) -> Encode:
+    """The function that writes bodies as the settings say; `query` is written like a form.
+
+    An API key that goes into the body is put there; its mask, if `masked`.
+    """
     encode = _encoder(settings)
+    if (key := settings.auth.body_key() if settings.auth else None) is not None:
+        encode = _added(encode, Addition(key.name, MASK if masked else key.value.get_secret_value()))
     if settings.wrap is not None:
         encode = _wrapped(encode, settings.wrap)
     return _transliterated(encode) if settings.ascii else encode
@@ -93,6 +100,10 @@ def _encode_text(parts: Sequence[str], charset: str, _payload: Mapping[str, Any]
         return fill(parts, rendered, "template").encode(charset)
     except UnicodeEncodeError:
         raise DataFault(f"setting 'template': the text cannot be written in {charset}") from None
+
+
+def _added(encode: Encode, addition: Addition) -> Encode:
+    return lambda payload, rendered: encode(addition.to(payload), rendered)
 
 
 def _wrapped(encode: Encode, name: str) -> Encode:

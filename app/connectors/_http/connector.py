@@ -4,7 +4,7 @@ It may not know how connections are made, how a request is written, which endpoi
 rules say: it joins them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from time import monotonic
@@ -16,18 +16,22 @@ from app.config.network import NetworkConfig
 from app.config.schema import LimitsConfig, ResponseConfig
 from app.connectors._authentication import Authenticated, Authenticator
 from app.connectors._endpoints import Endpoints
-from app.connectors._http.authentication import authenticator
+from app.connectors._http.addition import clash
+from app.connectors._http.authentication import TEMPLATED_CLAIMS, LeadClaims, authenticator
+from app.connectors._http.cache import Cache
 from app.connectors._http.cookies import Cookies
+from app.connectors._http.filling import NOTHING
 from app.connectors._http.head import check_request
+from app.connectors._http.pages import Pages
 from app.connectors._http.redirect import REDIRECTS, Walk
-from app.connectors._http.request import SHOWN_BYTES, Content, RequestTemplate
+from app.connectors._http.request import Content, RequestTemplate
 from app.connectors._http.settings import HttpSettings
+from app.connectors._http.transcript import begun, shown
 from app.connectors._lifetime import notice
-from app.connectors._parsing import readable
 from app.connectors._quota import QUOTA_HEADERS, quota_of
 from app.connectors._response import Interpreter, ResponseRules
 from app.connectors._transport import BODY_CAP_BYTES, Answer, Origin, head, session
-from app.connectors.base import Capability, Connector, TokenStore, mask
+from app.connectors.base import Capability, Connector, TokenStore
 from app.errors import ConfigurationFault, DeliveryFault, TransientFault
 from app.model import Fault, Item, Outcome, Result
 
@@ -54,6 +58,7 @@ class HttpConnector(Connector[HttpSettings]):
         "headers.*",
         "template",
         "files.*.filename",
+        *TEMPLATED_CLAIMS,
     )
 
     def __init__(
@@ -74,8 +79,11 @@ class HttpConnector(Connector[HttpSettings]):
         self._session = session(limits, network)
         how = how or authenticator(settings, destination=name, through=self._session, store=self.tokens)
         self._authenticator = how
+        self._claims = LeadClaims.of(settings)
         self._send_message = (Authenticated(self._session, how) if how else self._session).send_message
         self._cookies = Cookies() if settings.cookies else None
+        self._pages = Pages(settings.pages) if settings.pages else None
+        self._cache = Cache(settings.cache) if settings.cache else None
         template = partial(RequestTemplate, settings, cookies=self._cookies, writer=writer)
         shared = [(template(url), weight) for url, weight in settings.addresses()]
         standby = [template(url) for url in settings.standby]
@@ -90,6 +98,13 @@ class HttpConnector(Connector[HttpSettings]):
         """Compile response rules; raises `InvalidTemplate` naming what is wrong."""
         ResponseRules(response)
 
+    @classmethod
+    def check_mapping(cls, settings: HttpSettings, mapping: Mapping[str, Any]) -> list[tuple[str, str]]:
+        """Properties that leave no place for an API key in the body."""
+        key = settings.auth.body_key() if settings.auth else None
+        found = [(name, clash(key.name, name)) for name in mapping] if key is not None else []
+        return [(f"mapping.{name}", wrong) for name, wrong in found if wrong is not None]
+
     def deliver(self, item: Item) -> Outcome:
         """Send one lead.
 
@@ -97,23 +112,44 @@ class HttpConnector(Connector[HttpSettings]):
         body's kind cannot carry). A fault on the way carries the request in its transcript.
         """
         content = self._first.content(item)
+        if self._cache is None:
+            return self._exchange(item, content)[0]
+        return self._cache.look_up(
+            (content, item.test, tuple((item.rendered or {}).items())),  # all that a lead's request has of the lead
+            lambda condition: self._exchange(item, content, condition),
+            request=lambda: self._first.shown(item, content),
+            deadline=item.deadline,
+            conditional=self._pages is None,
+        )
+
+    def _exchange(self, item: Item, content: bytes, fields: Mapping[str, str] | None = None) -> tuple[Outcome, Answer]:
+        """Ask the destination, with these headers added; what the answer that decides means."""
         deadline = min(item.deadline, self._session.deadline())
+        more = "".join([f"{name}: {value}\r\n" for name, value in fields.items()]).encode() if fields else b""
         if self._authenticator is not None:  # before an endpoint's turn: what fails here says nothing of any of them
             self._authenticator.prepare(deadline)
+        send = self._send_message if self._claims is None else self._signed_for(item, self._claims)
         if self._endpoints is not None:
-            return self._deliver_to_one(self._endpoints, item, content, deadline)
-        message = self._first.message(item, content)
+            return self._exchange_with_one(self._endpoints, item, content, more, send, deadline=deadline)
+        message = self._first.message(item, content, more)
         try:
-            answer = self._send_message(self._first.origin, message, deadline=deadline)
+            answer = send(self._first.origin, message, deadline=deadline)
         except DeliveryFault as fault:
             fault.transcript = {"request": self._first.shown(item, content), **(fault.transcript or {})}
             raise
         told = {"request": self._first.shown(item, content)}
         return self._outcome(answer, told, self._first, item, content, deadline=deadline)
 
-    def _deliver_to_one(
-        self, endpoints: Endpoints[RequestTemplate], item: Item, content: bytes, deadline: float
-    ) -> Outcome:
+    def _exchange_with_one(
+        self,
+        endpoints: Endpoints[RequestTemplate],
+        item: Item,
+        content: bytes,
+        more: bytes,
+        send: Callable[..., Answer],
+        *,
+        deadline: float,
+    ) -> tuple[Outcome, Answer]:
         """Send to the endpoint whose turn it is; what nothing has left of yet goes on to the next one."""
         tried: dict[RequestTemplate, str] = {}
         while True:
@@ -121,9 +157,9 @@ class HttpConnector(Connector[HttpSettings]):
                 request = lease.endpoint
                 others = len(self._requests) - len(tried) - 1
                 try:
-                    answer = self._send_message(
+                    answer = send(
                         request.origin,
-                        request.message(item, content),
+                        request.message(item, content, more),
                         deadline=deadline,
                         connect_by=_share(deadline, others) if others else None,
                     )
@@ -132,13 +168,16 @@ class HttpConnector(Connector[HttpSettings]):
                     if fault.unsent and others and monotonic() < deadline:
                         tried[request] = fault.reason
                         continue
-                    fault.transcript = {**_told(request.shown(item, content), tried), **(fault.transcript or {})}
+                    fault.transcript = {
+                        **begun(request.shown(item, content), _addresses(tried)),
+                        **(fault.transcript or {}),
+                    }
                     raise
                 if answer.status in _FROM_BEFORE_IT:
                     lease.absent()
                 else:
                     lease.there()
-            told = _told(request.shown(item, content), tried)
+            told = begun(request.shown(item, content), _addresses(tried))
             return self._outcome(answer, told, request, item, content, deadline=deadline)
 
     def _outcome(
@@ -150,39 +189,49 @@ class HttpConnector(Connector[HttpSettings]):
         content: bytes,
         *,
         deadline: float,
-    ) -> Outcome:
+    ) -> tuple[Outcome, Answer]:
         if self._cookies is not None:
             self._cookies.store(request.address(item), answer.headers.get("set-cookie"))
-        if self.settings.redirects and answer.status in REDIRECTS:
-            walk = Walk(
-                send=self._session.send_message,
-                send_home=self._send_message,
-                request=request,
-                item=item,
-                content=content,
-                cookies=self._cookies,
-            )
-            return self._followed(walk, answer, transcript, deadline)
-        return self._judged(answer, transcript)
+        redirected = self.settings.redirects and answer.status in REDIRECTS
+        paged = self._pages is not None and 200 <= answer.status < 300 and not answer.truncated  # noqa: PLR2004  # RFC 9110, 15.3
+        if not (redirected or paged):
+            return self._judged(answer, transcript), answer
+        walk = Walk(
+            send=self._session.send_message,
+            send_home=self._send_message if self._claims is None else self._signed_for(item, self._claims),
+            request=request,
+            item=item,
+            content=content,
+            cookies=self._cookies,
+        )
+        answer = self._walked(walk, answer, transcript, deadline=deadline)
+        outcome = self._judged(answer, transcript)
+        if walk.handed_over and outcome.result is Result.ERROR:
+            outcome = replace(outcome, ambiguous=True)
+        return outcome, answer
 
-    def _followed(self, walk: Walk, answer: Answer, transcript: dict[str, Any], deadline: float) -> Outcome:
-        transcript["redirects"] = walk.trail
+    def _walked(self, walk: Walk, answer: Answer, transcript: dict[str, Any], *, deadline: float) -> Answer:
         try:
-            answer = walk.follow(answer, most=self.settings.redirects, deadline=deadline)
+            if self._pages is not None:
+                told = transcript["pages"] = {}
+                return self._pages.gather(answer, walk, told, deadline=deadline)
+            transcript["redirects"] = walk.trail
+            return walk.follow(answer, most=self.settings.redirects, deadline=deadline)
         except DeliveryFault as fault:
             fault.transcript = transcript
             raise
-        outcome = self._judged(answer, transcript)
-        return replace(outcome, ambiguous=True) if walk.handed_over and outcome.result is Result.ERROR else outcome
 
     def _judged(self, answer: Answer, transcript: dict[str, Any]) -> Outcome:
-        transcript |= {"response": _shown(answer), "ms": round(answer.ms, 2)}
+        transcript |= {"response": shown(answer), "ms": round(answer.ms, 2)}
         if "deprecation" in answer.headers or "sunset" in answer.headers:
             self.notice = transcript["notice"] = notice(answer.headers)
         outcome = self._rules.interpret(
             answer.status, answer.headers, answer.body, transcript, truncated=answer.truncated
         )
         return outcome if QUOTA_HEADERS.isdisjoint(answer.headers) else replace(outcome, quota=quota_of(answer.headers))
+
+    def _signed_for(self, item: Item, claims: LeadClaims) -> Callable[..., Answer]:
+        return Authenticated(self._session, claims.token(item.rendered or NOTHING)).send_message
 
     def request(self, item: Item, *, reveal: bool) -> Mapping[str, Any]:
         """The request to the first address, whole."""
@@ -256,17 +305,5 @@ def _share(deadline: float, others: int) -> float:
     return now + min(_CONNECT_SECONDS, (deadline - now) / (others + 1))
 
 
-def _told(request: dict[str, Any], tried: Mapping[RequestTemplate, str]) -> dict[str, Any]:
-    """A transcript's beginning: the request, and before it the endpoints that could not be reached in this attempt."""
-    if not tried:
-        return {"request": request}
-    return {"tried": {before.shown_url: reason for before, reason in tried.items()}, "request": request}
-
-
-def _shown(answer: Answer) -> dict[str, Any]:
-    """The answer as a transcript keeps it."""
-    body = readable(answer.body[:SHOWN_BYTES], answer.headers.get("content-type", ""))
-    shown = {"status": answer.status, "headers": mask(answer.headers), "body": body}
-    if answer.truncated:
-        shown["truncated"] = True
-    return shown
+def _addresses(tried: Mapping[RequestTemplate, str]) -> dict[str, str]:
+    return {request.shown_url: reason for request, reason in tried.items()}

@@ -40,12 +40,13 @@ class Target:
         rest = parts[0][len(self.origin) :]
         self._parts = [rest if rest.startswith("/") else f"/{rest}", *parts[1:]]
         self._parameters = [_parameter(name, value) for name, value in settings.query.items()]
+        self.key: tuple[str, str] | None = None
+        """Name and value of the API key in the query, as they stand there."""
         key = settings.auth.api_key if settings.auth else None
         if key is not None and key.place == "query":
-            value = key.value.get_secret_value()
-            self._parameters.append(
-                _Parameter(name=quote(key.name, safe=""), parts=[value], is_literal=True, secret=True)
-            )
+            name, value = quote(key.name, safe=""), key.value.get_secret_value()
+            self.key = (name, quote(value, safe=""))
+            self._parameters.append(_Parameter(name=name, parts=[value], is_literal=True, secret=True))
         self.is_templated = len(parts) > 1 or not all(one.is_literal for one in self._parameters)
         self.written = mask_url(url)
         """The address as configured, fit for a transcript."""
@@ -124,7 +125,14 @@ def _headers(settings: HttpSettings, content_type: str | None) -> dict[str, str]
 def secret_headers(settings: HttpSettings) -> list[str]:
     """Headers that are secrets whatever they are called."""
     key = settings.auth.api_key if settings.auth else None
-    return [key.name] if key else []
+    return [key.name] if key and key.place == "header" else []
+
+
+def secret_parameters(settings: HttpSettings) -> list[str]:
+    """Query parameters that are."""
+    key = settings.auth.api_key if settings.auth else None
+    in_query = key is not None and (key.place == "query" or (key.place == "body" and settings.body == "query"))
+    return [key.name] if key is not None and in_query else []
 
 
 def check_request(settings: HttpSettings) -> tuple[str, Mapping[str, str]] | None:

@@ -9,10 +9,9 @@ from urllib.parse import quote, urljoin
 
 from app.connectors._http.cookies import Cookies
 from app.connectors._http.request import BODY_METHODS, RequestTemplate
-from app.connectors._transport import Answer, Origin, head
+from app.connectors._transport import BODY_CAP_BYTES, Answer, Origin, head
 from app.errors import ConfigurationFault, DataFault, DeliveryFault
 from app.model import Item
-from app.redaction import mask_secrets, mask_url
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _OF_BODIES = frozenset({"content-type", "content-encoding"})
@@ -48,25 +47,32 @@ class Walk:
         seen = {(method, url)}
         try:
             while answer.status in REDIRECTS and (location := answer.headers.get("location")):
-                target = _target(url, location)
+                target = target_of(url, location, said="redirected")
                 if _becomes_get(answer.status, method):
                     method, self.handed_over = "GET", True
                 if len(self.trail) == most:
                     circle = " in a circle" if (method, target) in seen else f" more than {most} times"
                     raise ConfigurationFault(f"HTTP {answer.status}: redirected{circle}; correct the address")
                 seen.add((method, target))
-                home = home and _same_host(self.request.origin, Origin.of(target))
-                self.trail.append(f"{answer.status} {mask_url(target)}")
+                home = home and self.is_home(target)
+                self.trail.append(f"{answer.status} {self.request.masked(target)}")
                 url = target
-                answer = self._ask(method, url, deadline, home=home)
+                answer = self.ask(method, url, deadline, home=home)
         except DeliveryFault as fault:
             fault.ambiguous = fault.ambiguous or self.handed_over
             raise
         return answer
 
-    def _ask(self, method: str, url: str, deadline: float, *, home: bool) -> Answer:
+    def is_home(self, url: str) -> bool:
+        """Whether it is at the host that the credentials are for."""
+        return _same_host(self.request.origin, Origin.of(url))
+
+    def ask(
+        self, method: str, url: str, deadline: float, *, home: bool, body_cap_bytes: int = BODY_CAP_BYTES
+    ) -> Answer:
+        """Send the same request, or what is left of it, to an address that the destination named; raises faults."""
         content = b"" if self.handed_over or self.request.body_in_query else self.request.compressed(self.content)
-        if content and not home and mask_secrets(self.item.payload) is not self.item.payload:
+        if content and not home and self.request.holds_secret(self.item):
             raise ConfigurationFault("redirected to another host, and the body holds a secret; correct the address")
         headers = dict(self._headers(home=home, bodiless=not content))
         cookie = self.cookies.header(url) if self.cookies is not None else None
@@ -79,7 +85,7 @@ class Walk:
         except DataFault:
             raise ConfigurationFault("redirected to what is no web address; correct the address") from None
         send = self.send_home if home else self.send
-        answer = send(Origin.of(url), message, deadline=deadline, keep=False)
+        answer = send(Origin.of(url), message, deadline=deadline, keep=False, body_cap_bytes=body_cap_bytes)
         if self.cookies is not None:
             self.cookies.store(url, answer.headers.get("set-cookie"))
         return answer
@@ -100,9 +106,9 @@ def _becomes_get(status: int, method: str) -> bool:
     return status == 303 or (status in {301, 302} and method == "POST")  # noqa: PLR2004  # RFC 9110, 15.4.2 to 15.4.4
 
 
-def _target(url: str, location: str) -> str:
-    """Where a Location points from `url`; raises `ConfigurationFault`."""
-    problem = "redirected to what is no web address; correct the address"
+def target_of(url: str, location: str, *, said: str) -> str:
+    """Where an answer from `url` points; raises `ConfigurationFault` in the words `said` of how it does."""
+    problem = f"{said} to what is no web address; correct the address"
     try:
         # It came as Latin-1, whatever it is (RFC 9110, 5.5).
         target = urljoin(url, quote(location.encode("latin-1"), safe="!#$%&'()*+,/:;=?@[]~")).partition("#")[0]
@@ -112,7 +118,7 @@ def _target(url: str, location: str) -> str:
     if "@" in target.partition("://")[2].partition("/")[0]:
         raise ConfigurationFault(problem)
     if url.startswith("https:") and origin.scheme != "https":
-        raise ConfigurationFault(f"redirected from https to http at {origin.host}; correct the address")
+        raise ConfigurationFault(f"{said} from https to http at {origin.host}; correct the address")
     return target
 
 

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from app.connectors._http.body import content_type, encoder
 from app.connectors._http.cookies import Cookies
 from app.connectors._http.filling import NOTHING
-from app.connectors._http.head import Headers, Target, secret_headers
+from app.connectors._http.head import Headers, Target, secret_headers, secret_parameters
 from app.connectors._http.settings import HttpSettings
 from app.connectors._transport import Origin, head
 from app.connectors.base import TEST_HEADER, mask
@@ -47,6 +47,8 @@ class RequestTemplate:
         self.origin = Origin.of(url)
         self._encode = encoder(settings)
         self._writer = writer
+        self._adds_secret = settings.auth is not None and settings.auth.body_key() is not None
+        self._encode_masked = encoder(settings, masked=True) if self._adds_secret else self._encode
         self._compressed = settings.compress is not None
         self._cookies = cookies
         self.body_in_query = settings.body == "query"
@@ -57,6 +59,7 @@ class RequestTemplate:
         self._target = target
         self._headers = fields
         self._secret = secret_headers(settings)
+        self._secret_parameters = secret_parameters(settings)
         # What the rest of a head could hold is checked here, for all leads.
         _, _, same = head(settings.method, target.origin, fields.fixed).partition(b"\r\n")
         self._same = b" HTTP/1.1\r\n" + same.removesuffix(b"\r\n")
@@ -73,13 +76,13 @@ class RequestTemplate:
             return self._writer.encode(item)
         return self._encode(item.payload, item.rendered or NOTHING)
 
-    def message(self, item: Item, content: bytes) -> bytes:
-        """The whole request in bytes; `content` is what `content()` gave."""
+    def message(self, item: Item, content: bytes, fields: bytes = b"") -> bytes:
+        """The whole request in bytes, with more header lines if any; `content` is what `content()` gave."""
         start, rest = self._fixed or self._head(item.rendered or NOTHING)
         parts = [start]
         if self.body_in_query and content:
             parts += (b"&" if b"?" in start else b"?", content)
-        parts.append(rest)
+        parts += (rest, fields)
         if item.test:
             parts.append(_TEST)
         if self._key is not None:
@@ -103,10 +106,28 @@ class RequestTemplate:
         """The whole address for a lead; of properties in the query it knows nothing."""
         return self._target.address(item.rendered or NOTHING)
 
+    def whole_address(self, item: Item, content: bytes) -> str:
+        """The same with the properties that travel in the query."""
+        address = self.address(item)
+        if not (self.body_in_query and content):
+            return address
+        return f"{address}{'&' if '?' in address else '?'}{content.decode()}"
+
+    def with_key(self, url: str) -> str:
+        """An address of this host with the API key that goes into every query, if one does."""
+        key = self._target.key
+        if key is None or re.search(rf"[?&]{re.escape(key[0])}=", url):
+            return url
+        return f"{url}{'&' if '?' in url else '?'}{key[0]}={key[1]}"
+
     def fields(self, item: Item) -> Mapping[str, str]:
         """The headers for a lead, but for those of its key, length and cookies."""
         found = self._headers.fixed | self._headers.of_lead(item.rendered or NOTHING)
         return {**found, TEST_HEADER: "true"} if item.test else found
+
+    def holds_secret(self, item: Item) -> bool:
+        """Whether the body holds, or may hold, something that stands under a secret's name, or the API key."""
+        return self._adds_secret or self._writer is not None or mask_secrets(item.payload) is not item.payload
 
     def shown(self, item: Item, content: bytes) -> dict[str, Any]:
         """The request as a transcript keeps it: secrets masked, long bodies cut."""
@@ -130,24 +151,24 @@ class RequestTemplate:
         headers = dict(one.split(": ", 1) for one in lines)
         url = f"{self.origin.scheme}://{headers['Host']}{line.split(' ')[1]}"
         if not reveal:
-            url, headers = self._masked(url), mask(headers, *self._secret)
+            url, headers = self.masked(url), mask(headers, *self._secret)
         body = "" if self.body_in_query else content.decode(errors="replace")
         return {"method": self.method, "url": url, "headers": headers | self._made, "body": body}
+
+    def masked(self, url: str) -> str:
+        """An address without the API key in its query, whatever its name."""
+        for name in self._secret_parameters:
+            url = re.sub(rf"([?&]{re.escape(quote(name, safe=''))}=)[^&]*", rf"\g<1>{MASK}", url)
+        return mask_url(url)
 
     def _masked_content(self, item: Item, content: bytes | None = None) -> bytes:
         """The content without what stands under secret names."""
         if self._writer is not None:
             return self._writer.shown(item, content)
         payload = mask_secrets(item.payload)
-        if content is not None and payload is item.payload:
+        if content is not None and payload is item.payload and not self._adds_secret:
             return content
-        return self._encode(payload, item.rendered or NOTHING)
-
-    def _masked(self, url: str) -> str:
-        """An address without the API key in its query, whatever its name."""
-        for name in self._secret:
-            url = re.sub(rf"([?&]{re.escape(quote(name, safe=''))}=)[^&]*", rf"\g<1>{MASK}", url)
-        return mask_url(url)
+        return self._encode_masked(payload, item.rendered or NOTHING)
 
     def _head(self, rendered: Mapping[str, str]) -> tuple[bytes, bytes]:
         """The head for a lead, cut in two where the query ends."""

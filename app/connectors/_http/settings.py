@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from app.config.base import SECRET_REFERENCE
 from app.connectors._endpoints import Spread
-from app.connectors._http.auth import DigestAuth, HmacAuth, JwtAuth, OAuth2Auth
+from app.connectors._http.credentials import Auth
+from app.connectors._http.lookup import CacheSettings, PagesSettings
 from app.connectors._http.value import (
     XML_NAME,
     Address,
@@ -27,7 +28,6 @@ from app.connectors._http.value import (
     ParameterName,
     Prefix,
     Settings,
-    header_value,
 )
 
 BodyFormat = Literal["json", "form", "multipart", "xml", "text", "query", "none"]
@@ -42,86 +42,6 @@ def _weight(weight: int) -> int:
 
 def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
-
-
-class BasicAuth(Settings):
-    """User and password (RFC 7617)."""
-
-    username: str = Field(examples=["leads"])
-    """User name; it holds no colon."""
-    password: SecretStr = Field(examples=["${env:BUYER_PASSWORD}"])
-    """Password."""
-
-    @model_validator(mode="after")
-    def _no_colon(self) -> "BasicAuth":
-        if ":" in SECRET_REFERENCE.sub("", self.username):
-            raise ValueError("a user name holds no colon (RFC 7617)")
-        return self
-
-
-class BearerAuth(Settings):
-    """A token (RFC 6750)."""
-
-    token: SecretStr = Field(examples=["${env:BUYER_TOKEN}"])
-    """The token."""
-
-
-class ApiKeyAuth(Settings):
-    """A key in a header or in the query."""
-
-    name: HeaderName = Field(examples=["X-API-Key"])
-    """Name of the header or query parameter."""
-    value: SecretStr = Field(examples=["${env:BUYER_KEY}"])
-    """The key."""
-    place: Literal["header", "query"] = Field("header", alias="in", examples=["query"])
-    """Where it goes."""
-
-
-class Auth(Settings):
-    """How we show who we are: exactly one of these."""
-
-    basic: BasicAuth | None = None
-    """User and password."""
-    bearer: BearerAuth | None = None
-    """A bearer token."""
-    api_key: ApiKeyAuth | None = None
-    """An API key."""
-    oauth2: OAuth2Auth | None = None
-    """An access token that is got and renewed as needed."""
-    jwt: JwtAuth | None = None
-    """A token that we sign ourselves."""
-    hmac: HmacAuth | None = None
-    """A signature of each request."""
-    digest: DigestAuth | None = None
-    """User and password by challenge and response."""
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> "Auth":
-        ways = list(type(self).model_fields)
-        if sum(getattr(self, way) is not None for way in ways) != 1:
-            raise ValueError(f"give exactly one of {', '.join(ways[:-1])} and {ways[-1]}")
-        for secret in self._secrets():
-            try:
-                header_value(secret)
-            except ValueError:
-                raise ValueError("the credentials hold characters that headers cannot carry") from None
-        return self
-
-    def headers(self) -> list[str]:
-        """Names of the headers that carry the credentials."""
-        if self.api_key is not None:
-            return [self.api_key.name] if self.api_key.place == "header" else []
-        if self.hmac is not None:
-            return [self.hmac.header, *([self.hmac.timestamp_header] if self.hmac.timestamp_header else [])]
-        return [self.jwt.header if self.jwt else "Authorization"]
-
-    def made_headers(self) -> list[str]:
-        """Those of them that are made for each request."""
-        return self.headers() if self.oauth2 or self.jwt or self.hmac or self.digest else []
-
-    def _secrets(self) -> list[str]:
-        found = [self.bearer.token if self.bearer else None, self.api_key.value if self.api_key else None]
-        return [secret.get_secret_value() for secret in found if secret is not None]
 
 
 class Endpoint(Settings):
@@ -200,6 +120,10 @@ class HttpSettings(Settings):
     """Send back the cookies that the destination sets, to the host that set them; each worker process keeps its own."""
     idempotency_header: HeaderName | None = Field("Idempotency-Key", examples=["X-Request-Id"])
     """Header that carries the delivery's id, the same on every retry; null to send none."""
+    pages: PagesSettings | None = Field(None, examples=[{"kind": "link", "items": "contacts"}])
+    """For a GET whose answer comes in pages: all are asked for and joined."""
+    cache: CacheSettings | None = Field(None, examples=[{"ttl_seconds": 300}])
+    """For a GET: keep answers in each worker process, and do not ask again while they are fresh."""
     check_url: FixedAddress | None = Field(None, examples=["https://buyer.example.com/status"])
     """Address that `check` asks, with the same credentials; if not set, it only connects to `url`."""
     check_method: Literal["GET", "HEAD", "OPTIONS"] = Field("GET", examples=["HEAD"])
@@ -242,6 +166,11 @@ class HttpSettings(Settings):
             raise ValueError("a GET carries no body: set body to query or none")
         for complaint in self._body_complaints():
             raise ValueError(complaint)
+        for place, complaint in _lookup_complaints(self):
+            raise _complaint(complaint, *place)
+        if self.auth is not None and self.auth.body_key() is not None and self.body in {"none", "text"}:
+            remedy = "put it in a header or the query, or choose a body of properties"
+            raise _complaint(f"a body of {self.body} has no properties: {remedy}", "auth", "api_key", "in")
         names = [name.lower() for name in self.headers]
         if len(set(names)) < len(names):
             raise ValueError("headers: a name stands there twice")
@@ -276,6 +205,22 @@ class HttpSettings(Settings):
             yield "template: a secret would stand in every transcript; put it in a header, the query or auth"
         if self.body in {"form", "query"} and b"a&=%".decode(self.charset, "replace") != "a&=%":
             yield f"charset: a form cannot be written in {self.charset}"
+
+
+def _lookup_complaints(settings: HttpSettings) -> Iterator[tuple[tuple[str, ...], str]]:
+    """What does not go with pages or a cache, each with its place."""
+    for name in ("pages", "cache"):
+        if getattr(settings, name) is not None and settings.method != "GET":
+            yield (name,), f"only a GET is a look-up, and this is a {settings.method}: remove it, or set method to GET"
+    if settings.cache is not None and settings.cookies:
+        yield ("cache",), "answers to requests with cookies are not kept: remove it, or set cookies to false"
+    if settings.pages is None:
+        return
+    if settings.redirects:
+        yield ("redirects",), "pages are asked for without redirects: set it to 0"
+    asked_by = settings.pages.parameter or settings.pages.kind
+    if settings.pages.kind != "link" and asked_by in settings.query:
+        yield ("query", asked_by), "pages sets this parameter: remove it"
 
 
 def _sameness(address: str) -> Any:

@@ -69,7 +69,8 @@ def _address(url: str) -> str:
     return (prepared.url or "").partition("#")[0]
 
 
-def _header_name(name: str) -> str:
+def header_name(name: str) -> str:
+    """The name, fit for a header of ours; raises `ValueError`."""
     if not TOKEN.fullmatch(name):
         raise ValueError("not a header name (RFC 9110)")
     if name.lower() in _OURS:
@@ -118,7 +119,7 @@ Charset = Annotated[str, AfterValidator(_charset)]
 Prefix = Annotated[str, AfterValidator(_prefix)]
 Namespace = Annotated[str, StringConstraints(min_length=1)]
 ParameterName = Annotated[str, StringConstraints(min_length=1)]
-HeaderName = Annotated[str, AfterValidator(_header_name)]
+HeaderName = Annotated[str, AfterValidator(header_name)]
 HeaderValue = Annotated[str, AfterValidator(header_value)]
 
 

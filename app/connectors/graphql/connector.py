@@ -13,6 +13,7 @@ from graphql import GraphQLError, GraphQLSchema, build_client_schema, get_intros
 
 from app.config.network import NetworkConfig
 from app.config.schema import LimitsConfig, ResponseConfig
+from app.connectors._http.authentication import TEMPLATED_CLAIMS
 from app.connectors._http.connector import HttpConnector
 from app.connectors.base import Capability, Connector, Property, TokenStore
 from app.connectors.graphql.document import Operation, checked_operation
@@ -39,7 +40,7 @@ class GraphqlConnector(Connector[GraphqlSettings]):
         | Capability.NETWORK
         | Capability.HTTP
     )
-    templated = ("headers.*",)
+    templated = ("headers.*", *TEMPLATED_CLAIMS)
 
     def __init__(
         self,

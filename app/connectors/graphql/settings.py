@@ -3,10 +3,13 @@
 What is wrong with the document, by itself or against the schema, is found here, when the configuration is applied.
 """
 
-from pydantic import Field, ValidationError, model_validator
-from pydantic_core import PydanticCustomError
+from collections.abc import Sequence
 
-from app.connectors._http.settings import Auth, HttpSettings
+from pydantic import Field, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from app.connectors._http.credentials import Auth
+from app.connectors._http.settings import HttpSettings
 from app.connectors._http.value import FixedAddress, HeaderName, HeaderValue, Settings
 from app.connectors.graphql.document import Operation, read_operation
 from app.errors import InvalidConfig
@@ -63,18 +66,24 @@ class GraphqlSettings(Settings):
 
     @model_validator(mode="after")
     def _fits_together(self) -> "GraphqlSettings":
+        if self.auth is not None and self.auth.body_key() is not None:
+            raise _complaints([("auth.api_key.in", "the body is the operation: put the key in a header or the query")])
         self.request()
         try:
             self.read()
         except InvalidConfig as invalid:
-            found = [
-                (
-                    tuple(complaint.field.split(".")),
-                    PydanticCustomError("graphql", "{detail}", {"detail": complaint.detail}),
-                )
-                for complaint in invalid.complaints
-            ]
-            raise ValidationError.from_exception_data(
-                "GraphqlSettings", [{"type": error, "loc": place, "input": None} for place, error in found]
-            ) from None
+            raise _complaints([(complaint.field, complaint.detail) for complaint in invalid.complaints]) from None
         return self
+
+
+def _complaints(found: Sequence[tuple[str, str]]) -> ValidationError:
+    """What is wrong, each with the dotted place of a setting."""
+    errors: list[InitErrorDetails] = [
+        {
+            "type": PydanticCustomError("graphql", "{detail}", {"detail": detail}),
+            "loc": tuple(place.split(".")),
+            "input": None,
+        }
+        for place, detail in found
+    ]
+    return ValidationError.from_exception_data("GraphqlSettings", errors)
