@@ -1,7 +1,8 @@
 """Trying a destination before it goes live: what it would be sent, what an answer would mean, and a real try.
 
-Shared by CLI and API. Nothing here touches the ledger: a try is no delivery, and neither pause, circuit nor limits of
-the destination are asked. Previews and interpretations reach nobody and need no secret.
+Shared by CLI and API. Nothing here touches the ledger but for the access tokens that workers share, where `tokens` is given: a
+try is no delivery, and neither pause, circuit nor limits of the destination are asked. Previews and interpretations reach nobody
+and need no secret.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -25,7 +26,7 @@ from app.config.network import NetworkConfig
 from app.config.schema import Document, SourceConfig
 from app.config.standin import StandIns
 from app.config.suggestion import suggest
-from app.connectors.base import Capability, Connector, Property, Sent
+from app.connectors.base import Capability, Connector, Property, Sent, TokenStore
 from app.context import context
 from app.delivery import item_for
 from app.errors import Complaint, ConfigurationFault, Conflict, DataFault, DeliveryFault, InvalidConfig, NotFound
@@ -217,12 +218,12 @@ def interpret(step: Step, answer: Answer) -> Verdict:
         return Verdict.of(_outcome(step, connector, lambda: connector.interpret(answer.status, headers, body.encode())))
 
 
-def send(step: Step, trial: Trial, environ: Mapping[str, str]) -> Try:
+def send(step: Step, trial: Trial, environ: Mapping[str, str], tokens: TokenStore | None = None) -> Try:
     """Send for real, once, within the destination's time limit; a lead that would be skipped is not sent."""
     if trial.skipped is not None:
         return Try.of(Outcome(result=Result.SKIPPED, reason=trial.skipped))
     try:
-        with _opened(create_connector(step, environ)) as connector:
+        with _opened(create_connector(step, environ, tokens)) as connector:
             # From now: what it took to load a vendor's client is not the destination's.
             item = replace(trial.item, deadline=monotonic() + step.config.limits.timeout_seconds)
             [sent] = connector.deliver_many([item], until=item.deadline)
@@ -231,26 +232,26 @@ def send(step: Step, trial: Trial, environ: Mapping[str, str]) -> Try:
         return Try.of(outcome_of(fault))
 
 
-def check(step: Step, environ: Mapping[str, str]) -> Check:
+def check(step: Step, environ: Mapping[str, str], tokens: TokenStore | None = None) -> Check:
     """Reach the destination and log in, changing nothing. Raises `Conflict` for a type that cannot be checked."""
     _require(step, Capability.CHECK, "cannot be checked without sending; a test sends a lead")
     begun, fault = monotonic(), None
     try:
-        _asked(step, environ, lambda connector: _check(connector, step.config.mapping))
+        _asked(step, environ, tokens, lambda connector: _check(connector, step.config.mapping))
     except DeliveryFault as found:
         fault = found
     return Check.of(fault, (monotonic() - begun) * 1000)
 
 
-def describe(step: Step, environ: Mapping[str, str]) -> list[Property]:
+def describe(step: Step, environ: Mapping[str, str], tokens: TokenStore | None = None) -> list[Property]:
     """The other side's own fields. Raises `DeliveryFault`, and `Conflict` for a type that cannot tell them."""
     _require(step, Capability.DESCRIBE, "do not tell what fields they have")
-    return _asked(step, environ, lambda connector: connector.describe())
+    return _asked(step, environ, tokens, lambda connector: connector.describe())
 
 
-def _asked(step: Step, environ: Mapping[str, str], ask: Callable[[Connector[Any]], T]) -> T:
+def _asked(step: Step, environ: Mapping[str, str], tokens: TokenStore | None, ask: Callable[[Connector[Any]], T]) -> T:
     """What a connector answers; whatever it raises is a `DeliveryFault`."""
-    with _opened(create_connector(step, environ)) as connector:
+    with _opened(create_connector(step, environ, tokens)) as connector:
         try:
             return ask(connector)
         except DeliveryFault:

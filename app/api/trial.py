@@ -19,6 +19,7 @@ from app.catalog import Step
 from app.config.base import Name
 from app.errors import DeliveryFault, NotFound
 from app.ledger.key import Key
+from app.ledger.token import Tokens
 from app.settings import secret_environment
 from app.trial import Answer, Trial
 
@@ -123,7 +124,9 @@ async def test(name: str, given: TrialLead, service: Held, key: Operator) -> Try
     step = _step(service, name, key)
 
     def send() -> trial.Try:
-        return trial.send(step, _prepared(service, step, given, as_test=True), secret_environment())
+        return trial.send(
+            step, _prepared(service, step, given, as_test=True), secret_environment(), Tokens(service.database)
+        )
 
     try:
         found = await service.reach.run(send, seconds=step.config.limits.timeout_seconds)
@@ -138,7 +141,8 @@ async def check(name: str, service: Held, key: Operator) -> Check:
     step = _step(service, name, key)
     seconds = step.config.limits.timeout_seconds
     try:
-        found = await service.reach.run(partial(trial.check, step, secret_environment()), seconds=seconds)
+        ask = partial(trial.check, step, secret_environment(), Tokens(service.database))
+        found = await service.reach.run(ask, seconds=seconds)
     except DeliveryFault as fault:
         found = trial.Check.of(fault, seconds * 1000)
     return Check.model_validate(found)
@@ -148,7 +152,7 @@ async def check(name: str, service: Held, key: Operator) -> Check:
 async def describe(name: str, service: Held, key: Operator) -> list[Property]:
     """Asks the destination; 409 for a type that cannot tell, 502 when it gives no usable answer."""
     step = _step(service, name, key)
-    ask = partial(trial.describe, step, secret_environment())
+    ask = partial(trial.describe, step, secret_environment(), Tokens(service.database))
     found = await service.reach.run(ask, seconds=step.config.limits.timeout_seconds)
     return [Property.model_validate(one) for one in found]
 

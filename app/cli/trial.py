@@ -3,6 +3,9 @@
 A destination is a YAML file, or the name of a running one. With a file and no --source nothing has to run.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +23,7 @@ from app.cli.session import ledger
 from app.config.complaints import complaints_of
 from app.config.schema import Document
 from app.errors import InvalidInput
+from app.ledger.token import Tokens
 from app.model import Result
 from app.settings import secret_environment, settings
 from app.trial import Answer, Trial
@@ -32,6 +36,15 @@ Source = Annotated[str | None, typer.Option("--source", "-s", help="Read the lea
 Steps = Annotated[
     str | None, typer.Option(metavar="FILE", help="File with a JSON object of what earlier steps say, by their names.")
 ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Tried:
+    """A destination, and of the ledger the running configuration and the tokens that workers share."""
+
+    step: Step
+    running: Document = field(default_factory=Document)
+    tokens: Tokens | None = None
 
 
 def preview(
@@ -48,10 +61,11 @@ def preview(
     as they are written. For a destination that comes after others, --steps says what these captured, such as
     {"verify": {"outcome": "success", "score": 72}}. That the lead would be skipped is said on stderr.
     """
-    step, made = _prepared(destination, lead, source, steps)
+    with _trying(destination, source) as tried:
+        made = _prepared(tried, lead, source, steps)
     if made.skipped is not None:
         say(f"[yellow]note:[/yellow] this lead would be skipped: {escape(made.skipped)}")
-    print_json(trial.preview(step, made, environ=secret_environment() if reveal else None))
+    print_json(trial.preview(tried.step, made, environ=secret_environment() if reveal else None))
 
 
 def interpret(
@@ -70,7 +84,8 @@ def interpret(
         answer = Answer.model_validate(given)
     except ValidationError as error:
         raise InvalidInput(complaints_of(error, Answer, given)) from None
-    print_json(trial.interpret(_step(destination, None)[0], answer))
+    with _trying(destination) as tried:
+        print_json(trial.interpret(tried.step, answer))
 
 
 def try_out(destination: Dest, lead: Lead, source: Source = None, steps: Steps = None) -> None:
@@ -81,8 +96,9 @@ def try_out(destination: Dest, lead: Lead, source: Source = None, steps: Steps =
     reason, price, reference, captured, fault, ambiguous, ms and the transcript with secrets masked. The exit code is 0 only
     if the lead was delivered.
     """
-    step, made = _prepared(destination, lead, source, steps, as_test=True)
-    found = trial.send(step, made, secret_environment())
+    with _trying(destination, source) as tried:
+        made = _prepared(tried, lead, source, steps, as_test=True)
+        found = trial.send(tried.step, made, secret_environment(), tried.tokens)
     print_json(found)
     if found.outcome != Result.SUCCESS:
         raise typer.Exit(1)
@@ -93,7 +109,8 @@ def check(destination: Dest) -> None:
 
     Prints JSON: ok, fault, reason, ms. The exit code is 0 only if it let us in.
     """
-    found = trial.check(_step(destination, None)[0], secret_environment())
+    with _trying(destination) as tried:
+        found = trial.check(tried.step, secret_environment(), tried.tokens)
     print_json(found)
     if not found.ok:
         raise typer.Exit(1)
@@ -121,7 +138,8 @@ def describe(
         return
     if wsdl is not None or operation is not None or port is not None:
         raise typer.BadParameter("a WSDL and its options go with `describe soap WSDL`")
-    found = trial.describe(_step(destination, None)[0], secret_environment())
+    with _trying(destination) as tried:
+        found = trial.describe(tried.step, secret_environment(), tried.tokens)
     if as_json:
         print_json(found)
         return
@@ -129,25 +147,26 @@ def describe(
     print_table(["field", "type", "", "label"], [tuple(map(escape, row)) for row in rows])
 
 
-def _prepared(
-    destination: str, lead: str, source: str | None, steps: str | None, *, as_test: bool = False
-) -> tuple[Step, Trial]:
-    """A destination and a lead ready for it; what is odd about the lead is said."""
+def _prepared(tried: _Tried, lead: str, source: str | None, steps: str | None, *, as_test: bool = False) -> Trial:
+    """A lead ready for a destination; what is odd about it is said."""
     most = settings().max_body_bytes
     fields = read_json(read_input(lead, most_bytes=most))
     said = {} if steps is None else read_json(read_input(steps, most_bytes=most))
-    step, running = _step(destination, source)
-    made = trial.prepare(step, fields, source=trial.source_of_name(running, source), said=said, test=as_test)
+    reads = trial.source_of_name(tried.running, source)
+    made = trial.prepare(tried.step, fields, source=reads, said=said, test=as_test)
     for note in made.notes:
         say(f"[yellow]note:[/yellow] {escape(note)}")
-    return step, made
+    return made
 
 
-def _step(destination: str, source: str | None) -> tuple[Step, Document]:
-    """A destination, and the running configuration as far as it is asked for."""
+@contextmanager
+def _trying(destination: str, source: str | None = None) -> Iterator[_Tried]:
+    """A destination, with the ledger as far as it is asked for."""
     from_file = Path(destination).suffix in SUFFIXES
-    running = Document()
-    if not from_file or source is not None:
-        with ledger() as database:
-            running = operations.running(database)
-    return trial.step_of_file(Path(destination)) if from_file else trial.step_of_name(running, destination), running
+    if from_file and source is None:
+        yield _Tried(step=trial.step_of_file(Path(destination)))
+        return
+    with ledger() as database:
+        running = operations.running(database)
+        step = trial.step_of_file(Path(destination)) if from_file else trial.step_of_name(running, destination)
+        yield _Tried(step=step, running=running, tokens=Tokens(database))

@@ -15,6 +15,7 @@ from app.sandbox.process import Running, running
 from tests.api.harness import DOCUMENT, Api, wait_until
 from tests.connectors.fault_server import FaultServer, closed_port, hang
 from tests.connectors.fault_server import running as server_running
+from tests.connectors.token_endpoint import SECRET, Buyer, buying
 
 LEAD = {"email": "ada@example.com", "first_name": "Ada", "phone_1": "x"}
 TIMEOUT = 1.5
@@ -32,18 +33,30 @@ def silent() -> Iterator[FaultServer]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def rotating() -> Iterator[Buyer]:
+    """A destination whose token endpoint takes each refresh token once."""
+    with buying() as found:
+        yield found
+
+
 @pytest.fixture(scope="module", autouse=True)
-def configured(api: Api, sandbox: Running, silent: FaultServer) -> None:
+def configured(api: Api, sandbox: Running, silent: FaultServer, rotating: Buyer) -> None:
     """The API's configuration with destinations to try."""
     monkey = pytest.MonkeyPatch()
     monkey.setenv("TRIAL_KEY", "sandbox-buyer-key")
     monkey.setenv("TRIAL_TOKEN", "pat-na1-sandbox")
+    monkey.setenv("TRIAL_SECRET", SECRET)
+    monkey.setenv("TRIAL_REFRESH", rotating.refresh_token)
 
     def http(url: str, **more: Any) -> dict[str, Any]:
         return {"type": "http", "settings": {"url": url, **more}, "mapping": {"email": "{{ lead.email }}"}}
 
     key = {"api_key": {"name": "X-API-Key", "value": "${env:TRIAL_KEY}"}}
+    grant = {"grant": "refresh_token", "refresh_token": "${env:TRIAL_REFRESH}", "client_secret": "${env:TRIAL_SECRET}"}
+    oauth2 = rotating.auth(**grant)
     added: Mapping[str, Mapping[str, Any]] = {
+        "rotating": http(f"{rotating.server.url}/leads", auth=oauth2, check_url=f"{rotating.server.url}/leads"),
         "buyer": {
             **http(f"{sandbox.url}/buyer/leads", auth=key),
             "when": "lead.first_name == 'Ada'",
@@ -137,6 +150,13 @@ def test_a_check_says_whether_we_are_let_in(api: Api) -> None:
     refused = post(api, "refused", "check").json()
     assert (refused["ok"], refused["fault"]) == (False, "configuration")
     assert post(api, "away", "check").json()["fault"] == "transient"
+
+
+def test_a_try_uses_the_token_that_workers_share(api: Api, rotating: Buyer) -> None:
+    assert post(api, "rotating", "test", {"lead": LEAD}).json()["outcome"] == "success"
+    assert post(api, "rotating", "check").json()["ok"] is True
+    assert post(api, "rotating", "test", {"lead": LEAD}).json()["outcome"] == "success"
+    assert len(rotating.forms) == 1, "the refresh token in the settings is no longer good for another"
 
 
 def test_fields_of_the_other_side_are_described(api: Api) -> None:

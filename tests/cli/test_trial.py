@@ -16,6 +16,8 @@ from app.sandbox.process import Running, running
 from tests.cli.conftest import EXAMPLE, LEAD, Run
 from tests.connectors.fault_server import FaultServer, answer, closed_port, hang
 from tests.connectors.fault_server import running as server_running
+from tests.connectors.token_endpoint import SECRET as TOKEN_SECRET
+from tests.connectors.token_endpoint import buying
 
 SECRET = "kept-s3cret"
 KEEN: Mapping[str, Any] = {
@@ -398,3 +400,25 @@ def test_http_destinations_cannot_be_described(lonely: Run) -> None:
     found = lonely("describe", example("buyer"))
     assert (found.code, found.out) == (1, "")
     assert "destinations of type http do not tell what fields they have" in found.err
+
+
+def test_a_try_of_a_running_destination_leaves_the_workers_their_token(
+    leadrelay: Run, tmp_path: Path, lead_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with buying() as buyer:
+        monkeypatch.setenv("KEEN_SECRET", TOKEN_SECRET)
+        monkeypatch.setenv("KEEN_REFRESH", buyer.refresh_token)
+        given = {
+            "grant": "refresh_token",
+            "client_secret": "${env:KEEN_SECRET}",
+            "refresh_token": "${env:KEEN_REFRESH}",
+        }
+        settings = {"url": buyer.server.url, "check_url": buyer.server.url, "auth": buyer.auth(**given)}
+        folder = tmp_path / "config"
+        (folder / "destinations").mkdir(parents=True)
+        written(folder / "destinations", {"type": "http", "settings": settings, "mapping": {"a": 1}})
+        applied = leadrelay("config", "apply", folder)
+        assert applied.code == 0, applied.err
+        for command in (("test", "keen", lead_file), ("check", "keen"), ("test", "keen", lead_file)):
+            assert leadrelay(*command).code == 0, command
+        assert len(buyer.forms) == 1, "each refresh token is good for one renewal"
