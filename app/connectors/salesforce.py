@@ -1,10 +1,9 @@
 """Salesforce: a lead is upserted by an external id through the REST API.
 
-Signs on with OAuth's client credentials and keeps the token itself; simple-salesforce gets it as a session id, so that
+Signs on with OAuth's client credentials, by a token that all workers share; simple-salesforce gets it as a session id, so that
 its own refresh (which drops headers and knows no end) never runs. The external id makes a repeat an update.
 """
 
-import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,7 +19,9 @@ from app.config.base import Strict
 from app.config.network import NetworkConfig
 from app.config.schema import LimitsConfig, ResponseConfig
 from app.connectors import _vendor
+from app.connectors._oauth import UNTIL_REFUSED_SECONDS
 from app.connectors._salesforce_errors import refusal, sign_on_refusal
+from app.connectors._token import Granted, SharedToken, Token
 from app.connectors._transport import session
 from app.connectors._vendor import Call
 from app.connectors.base import Capability, Connector, Property, TokenStore, mask
@@ -70,7 +71,7 @@ class _Exchange:
 
 
 class SalesforceConnector(Connector[SalesforceSettings]):
-    """One org; all threads share its token and its connections."""
+    """One org; all threads share its connections."""
 
     Settings: ClassVar[type[SalesforceSettings]] = SalesforceSettings
     capabilities = Capability.IDEMPOTENT | Capability.CHECK | Capability.DESCRIBE | Capability.NETWORK | Capability.HTTP
@@ -89,8 +90,15 @@ class SalesforceConnector(Connector[SalesforceSettings]):
     ) -> None:
         super().__init__(name, settings, limits=limits, response=response, network=network, tokens=tokens)
         self._session = session(limits, network)
-        self._lock = threading.Lock()
-        self._client: Salesforce | None = None
+        secret = settings.client_secret.get_secret_value()
+        self._token = SharedToken(
+            self.tokens,
+            self._sign_on,
+            destination=name,
+            credentials=[settings.instance_url, settings.client_id.get_secret_value(), secret],
+            secret=secret,
+        )
+        self._client: tuple[str, Salesforce | None] = ("", None)
         self._headers = _headers(settings)
 
     def deliver(self, item: Item) -> Outcome:
@@ -175,11 +183,13 @@ class SalesforceConnector(Connector[SalesforceSettings]):
 
     def _exchange(self, method: str, path: str, body: str = "") -> _Exchange:
         """One request; where the token is no longer good, once more with a new one."""
-        client = self._signed_on(stale=None)
-        done = self._try(client, method, path, body)
+        deadline = self._session.deadline()
+        token = self._token.get(deadline)
+        done = self._try(self._signed_on(token), method, path, body)
         if done.response.status_code != requests.codes.unauthorized:
             return done
-        return self._try(self._signed_on(stale=client), method, path, body)
+        other = self._token.instead_of(token, deadline)
+        return done if other is None else self._try(self._signed_on(other), method, path, body)
 
     def _try(self, client: Salesforce, method: str, path: str, body: str) -> _Exchange:
         call = Call(method=method, url=f"{client.base_url}{path}", body=body)
@@ -194,15 +204,20 @@ class SalesforceConnector(Connector[SalesforceSettings]):
             raise
         return _Exchange(call=call, response=seen[0])
 
-    def _signed_on(self, *, stale: Salesforce | None) -> Salesforce:
-        """The client to send with; signs on if there is none yet or it is the `stale` one, once for all threads."""
-        with self._lock:
-            if self._client is None or self._client is stale:
-                self._client = self._sign_on()
-            return self._client
+    def _signed_on(self, token: Token) -> Salesforce:
+        """The client to send with; one serves all threads for as long as its token."""
+        value, client = self._client
+        if client is None or value != token.value:
+            url, _, session_id = token.value.partition(" ")
+            client = self._client_for(session_id, url)
+            self._client = (token.value, client)
+        return client
 
-    def _sign_on(self) -> Salesforce:
-        """OAuth 2.0 client credentials flow (RFC 6749, 4.4; Salesforce Help, remoteaccess_oauth_client_credentials_flow)."""
+    def _sign_on(self, _before: Token | None, _deadline: float) -> Granted:
+        """OAuth 2.0 client credentials flow (RFC 6749, 4.4; Salesforce Help, remoteaccess_oauth_client_credentials_flow).
+
+        What workers share is the address of the instance and the token that is good there.
+        """
         form = {
             "grant_type": "client_credentials",
             "client_id": self.settings.client_id.get_secret_value(),
@@ -219,7 +234,7 @@ class SalesforceConnector(Connector[SalesforceSettings]):
             token, url = str(given["access_token"]), _vendor.base_url(str(given["instance_url"]))
         except (ValueError, KeyError, TypeError):
             raise TransientFault("sign-on: the answer holds no token") from None
-        return self._client_for(token, url)
+        return Granted(value=f"{url} {token}", lifetime_seconds=UNTIL_REFUSED_SECONDS)
 
     def _client_for(self, token: str, url: str) -> Salesforce:
         client = Salesforce(

@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from socket import socket
 from time import monotonic
 from typing import Any
@@ -12,6 +13,8 @@ import requests
 from pydantic import ValidationError
 
 from app.config.schema import LimitsConfig
+from app.connectors._token import FRESH_SECONDS
+from app.connectors._token_store import ProcessTokens
 from app.connectors.salesforce import SalesforceConnector, SalesforceSettings
 from app.errors import ConfigurationFault, DataFault, DeliveryFault, PermanentFault, TransientFault
 from app.model import Item, Outcome, Result
@@ -83,6 +86,13 @@ def item(payload: dict[str, Any] | None = None, *, key: str = "delivery-1", seco
     return Item(payload=LEAD if payload is None else payload, key=key, attempt=1, deadline=monotonic() + seconds)
 
 
+def age(crm: SalesforceConnector) -> None:
+    """Make its token as old as one that is renewed when the org refuses it."""
+    shared = crm._token
+    assert shared._held is not None
+    shared._held = replace(shared._held, obtained_at=shared._held.obtained_at - FRESH_SECONDS)
+
+
 def ask_for(org: Running, **plan: Any) -> None:
     requests.put(f"{org.url}/api/faults/salesforce", json=plan, timeout=5).raise_for_status()
 
@@ -132,6 +142,7 @@ def test_answer_lost_after_receipt_is_ambiguous_and_the_repeat_makes_no_second_r
 def test_revoked_token_is_renewed_unnoticed(crm: SalesforceConnector, org: Running) -> None:
     crm.deliver(item())
     requests.delete(f"{org.url}/api/salesforce/tokens", timeout=5).raise_for_status()
+    age(crm)
     assert crm.deliver(item(key="delivery-2")).result is Result.SUCCESS
 
 
@@ -380,10 +391,34 @@ def test_personal_data_in_the_vendors_words_stays_out_of_the_reason(vendor: Scri
 
 def test_expired_token_is_renewed_once_and_no_more(vendor: Scripted, connect: Connect) -> None:
     expired = reply(401, body=refused("INVALID_SESSION_ID", "Session expired or invalid"))
-    vendor.answers.extend([expired, reply(body={**TOKEN, "access_token": "new", "instance_url": vendor.url}), expired])
+    renewed = reply(body={**TOKEN, "access_token": "new", "instance_url": vendor.url})
+    vendor.answers.extend([reply(201, DONE), expired, renewed, expired])
+    crm = connect(vendor.url)
+    crm.deliver(item())
+    age(crm)
+    with pytest.raises(ConfigurationFault, match="INVALID_SESSION_ID"):
+        crm.deliver(item())
+    assert len(vendor.seen) == 5
+
+
+def test_a_token_got_just_now_that_is_refused_is_not_asked_for_again(vendor: Scripted, connect: Connect) -> None:
+    vendor.answers.append(reply(401, body=refused("INVALID_SESSION_ID")))
     with pytest.raises(ConfigurationFault, match="INVALID_SESSION_ID"):
         connect(vendor.url).deliver(item())
-    assert len(vendor.seen) == 4
+    assert len(vendor.seen) == 2
+
+
+def test_connectors_with_one_store_share_a_token_and_the_address_of_the_instance(vendor: Scripted) -> None:
+    given = {"instance_url": vendor.url, "client_id": "id", "client_secret": "hush-1", "external_id_field": "Id__c"}
+    store, settings = ProcessTokens(), SalesforceSettings.model_validate(given)
+    vendor.answers.extend([reply(201, DONE)] * 2)
+    for _ in range(2):
+        crm = SalesforceConnector("crm", settings, limits=LimitsConfig(), network=LOCAL, tokens=store)
+        crm.deliver(item())
+        crm.close()
+    assert [request.method for request in vendor.seen] == ["POST", "PATCH", "PATCH"]
+    assert {request.headers["authorization"] for request in vendor.seen[1:]} == {"Bearer 00D!token"}
+    assert "00D!token" not in str(store._kept)
 
 
 def test_threads_renew_an_expired_token_once_between_them(vendor: Scripted, connect: Connect) -> None:
@@ -404,6 +439,8 @@ def test_threads_renew_an_expired_token_once_between_them(vendor: Scripted, conn
     vendor.answers.clear()
     vendor.otherwise = behave
     crm = connect(vendor.url)
+    crm._token.get(monotonic() + 5)
+    age(crm)
     threads = [threading.Thread(target=crm.deliver, args=(item(key=str(number)),)) for number in range(3)]
     for thread in threads:
         thread.start()
