@@ -16,7 +16,7 @@ from app.config.network import NetworkConfig
 from app.config.schema import LimitsConfig, ResponseConfig
 from app.connectors._http.connector import HttpConnector
 from app.connectors._http.cookies import MOST_COOKIES, Cookies
-from app.connectors._http.redirect import _target
+from app.connectors._http.redirect import target_of
 from app.connectors._http.settings import HttpSettings
 from app.connectors._transport import head
 from app.errors import ConfigurationFault, DeliveryFault, TransientFault
@@ -313,7 +313,7 @@ def test_no_location_is_too_strange(location: str) -> None:
     for base in ("https://a.example/x/y?z", "http://a.example"):
         for start in ("", "//", "http://", "https://b.example"):
             try:
-                target = _target(base, start + location)
+                target = target_of(base, start + location, said="redirected")
             except ConfigurationFault:
                 continue
             assert re.fullmatch(r"https?://[!-~]+", target)
