@@ -19,7 +19,7 @@ from app.catalog import Catalog, Compiled, Step, create_connector
 from app.connectors.base import Connector, Sent, Unbegun
 from app.context import context
 from app.errors import DataFault, Unavailable
-from app.ledger import Database, dispatch, work
+from app.ledger import Database, dispatch, gate, work
 from app.ledger.circuit import Recorded
 from app.ledger.token import Tokens
 from app.model import Attempt, Claim, Item, Outcome, Result
@@ -50,7 +50,7 @@ class Deliverer:
         self._environ = environ
         self._tokens = Tokens(database)
         self._live: dict[str, _Live] = {}
-        self._noticed: dict[str, date] = {}
+        self._noticed: dict[str, tuple[date, str]] = {}
         self._lock = threading.Lock()
 
     def deliver(self, destination: str, ids: Sequence[UUID]) -> Mapping[str, int]:
@@ -124,10 +124,11 @@ class Deliverer:
 
     def _announce_notice(self, step: Step, connector: Connector[Any]) -> None:
         """Once a day."""
-        notice, connector.notice = connector.notice, None
-        today = datetime.now(UTC).date()
+        notice, connector.notice = connector.notice or "", None
+        today = (datetime.now(UTC).date(), step.digest)
         if self._noticed.get(step.config.name) != today:
             self._noticed[step.config.name] = today
+            gate.keep_notice(self._database, step.config.name, notice)
             emit(Event.DEPRECATED, level=logging.WARNING, destination=step.config.name, detail=notice)
 
     def _connector(self, step: Step) -> Connector[Any]:

@@ -143,6 +143,7 @@ def _destination(name: str, step: Step | None, view: DestinationView | None, hol
         circuit=view.circuit,
         reason=view.reason,
         holding_back=[asdict(hold) for hold in holds],
+        notice=view.notice,
         counts=dict(view.counts),
         oldest_seconds=view.oldest_seconds,
     )

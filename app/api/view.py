@@ -149,6 +149,8 @@ class Destination(Shape):
     """Why the circuit is open."""
     holding_back: list[Hold]
     """Why nothing goes to it; empty when nothing keeps it back."""
+    notice: str | None
+    """What it says of its interface's end (Deprecation, Sunset)."""
     counts: dict[str, int]
     """Deliveries that are waiting, held or dead, by state."""
     oldest_seconds: float

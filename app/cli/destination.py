@@ -32,6 +32,7 @@ class Standing:
     circuit: str
     reason: str | None
     holding_back: Sequence[Hold]
+    notice: str | None
     waiting: int
     held: int
     dead: int
@@ -43,7 +44,7 @@ def destinations(as_json: Json = False) -> None:
 
     `waiting` counts what is ready, queued or being delivered; `oldest` is how long the oldest of it has been due.
     `holding back` says why nothing goes: paused, an open circuit, closed hours, a volume reached, a Retry-After, a rate
-    limit that leaves nothing.
+    limit that leaves nothing. What a destination says of its interface's end stands there too.
     """
     with ledger() as database:
         found = _standings(database)
@@ -101,6 +102,7 @@ def _standings(database: Database) -> list[Standing]:
                 circuit=view.circuit,
                 reason=view.reason,
                 holding_back=holds.get(name, ()),
+                notice=view.notice,
                 waiting=sum(view.counts.get(state, 0) for state in WAITING),
                 held=view.counts.get("held", 0),
                 dead=view.counts.get("dead", 0),
@@ -112,6 +114,8 @@ def _standings(database: Database) -> list[Standing]:
 
 def _row(one: Standing) -> tuple[str, ...]:
     notes = [f"[yellow]{escape(hold.detail)}[/yellow]" for hold in one.holding_back]
+    if one.notice is not None:
+        notes.append(f"[yellow]{escape(one.notice)}[/yellow]")
     if one.type is None:
         notes.append("[yellow]not in the configuration[/yellow]")
     elif not one.enabled:

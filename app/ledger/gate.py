@@ -1,14 +1,21 @@
-"""What the ledger knows of a destination that decides whether it may be sent anything."""
+"""What the ledger knows of a destination that decides whether it may be sent anything, and what it says of its end."""
 
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
-from app.ledger.database import Connection
+from app.errors import Unavailable
+from app.ledger.database import Connection, Database
 
 _GATES = b"""
 select destination, paused, circuit, extract(epoch from now() - closed_at)::float8,
        greatest(extract(epoch from not_before - now()), 0)::float8,
        quota_left, quota_limit, extract(epoch from quota_until - now())::float8
 from destination_status
+"""
+_NOTICE = b"""
+insert into destination_status as known (destination, notice) values (%s, %s)
+on conflict (destination) do update set notice = excluded.notice where known.notice is distinct from excluded.notice
 """
 
 
@@ -54,3 +61,16 @@ def gates(connection: Connection) -> dict[str, Gate]:
         )
         for row in connection.execute(_GATES)
     }
+
+
+def keep_notice(database: Database, destination: str, notice: str) -> None:
+    """Keep what it says of its interface's end; where the ledger is away it will be said again."""
+    with suppress(Unavailable), database.transaction() as connection:
+        connection.execute(_NOTICE, (destination, notice))
+
+
+def forget_notices(connection: Connection, destinations: Sequence[str]) -> None:
+    """What they said was said of what they were configured to."""
+    connection.execute(
+        b"update destination_status set notice = null where destination = any(%s)", (list(destinations),)
+    )

@@ -66,8 +66,8 @@ class AttemptView:
 class DestinationView:
     """How a destination stands: deliveries by live state, the oldest due one's age, gate and circuit.
 
-    `reason` is the circuit's, `openings` how often it opened since it was closed last, `not_before` until when the
-    destination asked to be left alone, `quota_left` how many requests it said its rate limit leaves until `quota_until`.
+    `reason` is the circuit's, `openings` how often it opened since it closed last. Until `not_before` it asked to be left alone,
+    until `quota_until` its rate limit leaves `quota_left` requests. `notice` is what it says of its interface's end.
     """
 
     name: str
@@ -82,6 +82,7 @@ class DestinationView:
     not_before: datetime | None = None
     quota_left: int | None = None
     quota_until: datetime | None = None
+    notice: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,8 +114,7 @@ _STATUS_FIELDS = tuple(one.name for one in fields(DestinationView))[3:]
 _STATUS = f"select destination, {', '.join(_STATUS_FIELDS)} from destination_status".encode()  # noqa: S608  # fixed columns
 _ENDED = """
 select id from leads where id = any(%s) and not exists (
-    select from deliveries d where d.id = any(leads.deliveries) and d.state in ('ready', 'queued', 'delivering', 'held')
-)
+    select from deliveries d where d.id = any(leads.deliveries) and d.state in ('ready', 'queued', 'delivering', 'held'))
 """
 _DEAD_GROUPS = """
 select fingerprint, destination, (array_agg(fault order by id desc))[1], (array_agg(reason order by id desc))[1],

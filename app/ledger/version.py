@@ -14,6 +14,7 @@ from app.ledger.acceptance import NOBODY, Subscriptions
 from app.ledger.circuit import close_circuits
 from app.ledger.database import Database
 from app.ledger.event import tell
+from app.ledger.gate import forget_notices
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +68,7 @@ def write(
     note: str = "",
     subscriptions: Subscriptions = NOBODY,
 ) -> int:
-    """Write a new version, close the circuits of `changed` destinations and release what they held; its number.
+    """Write a new version, close the circuits of `changed` destinations, release what they held; its number.
 
     `subscriptions` are those of the new version.
     """
@@ -85,6 +86,7 @@ def write(
             (actor, row[0]),
         )
         closed = close_circuits(connection, changed)
+        forget_notices(connection, changed)
         tell(connection, replace(subscriptions, version=row[0]), destinations=closed)
     return int(row[0])
 

@@ -69,6 +69,7 @@ def test_what_holds_a_destination_back_is_told_by_api_and_metrics(api: Api) -> N
     assert held not in figures(api)
     paused = api.post("/v1/destinations/crm/pause").json()
     assert paused["holding_back"] == [{"by": "pause", "detail": "paused"}]
+    assert paused["notice"] is None
     assert {one["name"]: one["holding_back"] for one in api.get("/v1/destinations").json()}["crm"]
     wait_until(lambda: figures(api).get(held) == 1, "a page made after the pause")
     found = figures(api)

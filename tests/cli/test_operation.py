@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from app.ledger import Database, key, query
+from app.ledger import Database, gate, key, query
 from app.model import State
 from tests.cli.conftest import BURIED, DELIVERED, EXAMPLE, REFUSED, Run, finish
 
@@ -45,6 +45,13 @@ def test_a_paused_destination_shows_it_until_it_is_resumed(troubled: Run) -> Non
     assert "paused" not in troubled("destinations").out
     assert troubled("resume", "hubspot").code == 0
     assert "open" not in troubled("destinations").out, "resuming closes the circuit"
+
+
+def test_the_end_of_an_interface_is_shown(troubled: Run, database: Database) -> None:
+    gate.keep_notice(database, "buyer", "shut down on 2027-01-31")
+    rows = {row["name"]: row["notice"] for row in troubled("destinations", "--json").json}
+    assert (rows["buyer"], rows["hubspot"]) == ("shut down on 2027-01-31", None)
+    assert "shut down on 2027-01-31" in troubled("destinations").out
 
 
 def test_an_unknown_destination_cannot_be_paused(troubled: Run) -> None:

@@ -79,3 +79,13 @@ def test_end_of_an_interface_is_logged_once_a_day(
     deliver(database, 3, url=server.url)
     notices = [fields for event, fields in told if event is Event.DEPRECATED]
     assert [(fields["destination"], fields["detail"]) for fields in notices] == [("a", "deprecated since 2026-01-31")]
+
+
+def test_end_of_an_interface_is_told_until_the_destination_is_configured_anew(
+    database: Database, server: FaultServer
+) -> None:
+    deliver(database, 1, url=server.url)
+    assert query.destinations(database)["a"].notice == "deprecated since 2026-01-31"
+    server.behaviour = answer(200)
+    deliver(database, 1, url=f"{server.url}/v3")
+    assert query.destinations(database)["a"].notice is None

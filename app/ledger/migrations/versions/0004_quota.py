@@ -1,4 +1,4 @@
-"""What destinations say is left of their rate limits."""
+"""What destinations say is left of their rate limits, and of the end of their interfaces."""
 
 from alembic import op
 
@@ -9,7 +9,8 @@ COLUMNS = """
 alter table destination_status
     add column if not exists quota_left  integer, -- requests that were left when it last said so
     add column if not exists quota_limit integer, -- how many there are in all
-    add column if not exists quota_until timestamptz -- when there are so many again
+    add column if not exists quota_until timestamptz, -- when there are so many again
+    add column if not exists notice      text -- Deprecation and Sunset
 """
 
 
