@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from pydantic import ValidationError
@@ -61,8 +61,9 @@ def preview(
     as they are written. For a destination that comes after others, --steps says what these captured, such as
     {"verify": {"outcome": "success", "score": 72}}. That the lead would be skipped is said on stderr.
     """
+    given = _read(lead, steps)
     with _trying(destination, source) as tried:
-        made = _prepared(tried, lead, source, steps)
+        made = _prepared(tried, given, source)
     if made.skipped is not None:
         say(f"[yellow]note:[/yellow] this lead would be skipped: {escape(made.skipped)}")
     print_json(trial.preview(tried.step, made, environ=secret_environment() if reveal else None))
@@ -96,8 +97,9 @@ def try_out(destination: Dest, lead: Lead, source: Source = None, steps: Steps =
     reason, price, reference, captured, fault, ambiguous, ms and the transcript with secrets masked. The exit code is 0 only
     if the lead was delivered.
     """
+    given = _read(lead, steps)
     with _trying(destination, source) as tried:
-        made = _prepared(tried, lead, source, steps, as_test=True)
+        made = _prepared(tried, given, source, as_test=True)
         found = trial.send(tried.step, made, secret_environment(), tried.tokens)
     print_json(found)
     if found.outcome != Result.SUCCESS:
@@ -147,11 +149,15 @@ def describe(
     print_table(["field", "type", "", "label"], [tuple(map(escape, row)) for row in rows])
 
 
-def _prepared(tried: _Tried, lead: str, source: str | None, steps: str | None, *, as_test: bool = False) -> Trial:
-    """A lead ready for a destination; what is odd about it is said."""
+def _read(lead: str, steps: str | None) -> tuple[Any, Any]:
+    """The fields of a lead, and what earlier steps say."""
     most = settings().max_body_bytes
-    fields = read_json(read_input(lead, most_bytes=most))
-    said = {} if steps is None else read_json(read_input(steps, most_bytes=most))
+    return read_json(read_input(lead, most_bytes=most)), read_json(read_input(steps, most_bytes=most)) if steps else {}
+
+
+def _prepared(tried: _Tried, given: tuple[Any, Any], source: str | None, *, as_test: bool = False) -> Trial:
+    """A lead ready for a destination; what is odd about it is said."""
+    fields, said = given
     reads = trial.source_of_name(tried.running, source)
     made = trial.prepare(tried.step, fields, source=reads, said=said, test=as_test)
     for note in made.notes:
