@@ -18,6 +18,7 @@ from app.config.base import SECRET_REFERENCE
 from app.config.network import NetworkConfig
 from app.config.schema import LimitsConfig, ResponseConfig
 from app.config.wsdl import MOST_BYTES, ROOT, gather, is_address, is_text
+from app.connectors._http.authentication import TEMPLATED_CLAIMS
 from app.connectors._http.connector import HttpConnector
 from app.connectors._http.settings import HttpSettings
 from app.connectors._response import ResponseRules
@@ -55,7 +56,7 @@ class SoapConnector(Connector[SoapSettings]):
         | Capability.NETWORK
         | Capability.HTTP
     )
-    templated = ("headers.*", "soap_headers.*")
+    templated = ("headers.*", "soap_headers.*", *TEMPLATED_CLAIMS)
 
     def __init__(
         self,

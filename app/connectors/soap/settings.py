@@ -176,6 +176,10 @@ class SoapSettings(Settings):
         found: list[tuple[tuple[str, ...], str]] = []
         if self.imports and not is_text(self.wsdl):
             found.append((("imports",), "belong to a WSDL that is given as text"))
+        if self.auth is not None and self.auth.body_key() is not None:
+            found.append(
+                (("auth", "api_key", "in"), "the body is the envelope: map the key to an argument, or to soap_headers")
+            )
         for name, value in self.soap_headers.items():
             if not isinstance(value, str | int | float | bool | None):
                 found.append((("soap_headers", name), "takes one value: name what is below it with dots"))
