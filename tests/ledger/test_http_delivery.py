@@ -2,13 +2,16 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from hashlib import sha256
+from time import monotonic
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from app import delivery, operations
 from app.catalog import Catalog
-from app.config.schema import DestinationConfig, Document, SourceConfig
+from app.config.schema import DestinationConfig, Document, RetryConfig, SourceConfig
 from app.delivery import Deliverer
 from app.ledger import Database, acceptance, query
 from app.telemetry import Event
@@ -89,3 +92,33 @@ def test_end_of_an_interface_is_told_until_the_destination_is_configured_anew(
     server.behaviour = answer(200)
     deliver(database, 1, url=f"{server.url}/v3")
     assert query.destinations(database)["a"].notice is None
+
+
+def test_leads_whose_answer_was_lost_go_again_together_under_the_same_key(
+    database: Database, server: FaultServer
+) -> None:
+    retry = RetryConfig(base_seconds=0.01, max_seconds=0.01)
+    settings = {"url": server.url, "batch": {"size": 10, "results": "*"}}
+    config = DestinationConfig(
+        name="a", type="http", mapping={"id": "{{ delivery.id }}"}, settings=settings, network=LOCAL, retry=retry
+    )
+    operations.apply(database, Document(sources=[SourceConfig(name="web")], destinations=[config]), actor="test")
+    catalog = Catalog(database)
+    catalog.refresh()
+    deliverer = Deliverer(database, catalog, lease_seconds=32.5, environ={})
+    acceptance.accept(database, [new_lead() for _ in range(3)])
+    for behaviour in (fault_server.reset, answer(200, b'[{"ok": 1}, {"ok": 2}]'), answer(200, b"[1, 2, 3]")):
+        server.behaviour = behaviour
+        ids: list[UUID] = []
+        ends = monotonic() + 5
+        while len(ids) < 3 and monotonic() < ends:
+            ids += queued(database, "a", 3)
+        deliverer.deliver("a", ids)
+    deliverer.close()
+    views = query.deliveries(database)
+    assert [(view.state, view.attempts) for view in views] == [("delivered", 3)] * 3
+    expected = sha256("\n".join(sorted(str(view.id) for view in views)).encode()).hexdigest()
+    assert [request.headers["idempotency-key"] for request in server.received] == [expected] * 3
+    for attempts in query.attempts(database, [view.id for view in views]).values():
+        assert [one.ambiguous for one in attempts] == [True, True, False]
+    assert all(len({request.body.count(str(view.id).encode()) for request in server.received}) == 1 for view in views)

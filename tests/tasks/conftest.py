@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -215,23 +216,30 @@ def broker(broker_name: str, request: pytest.FixtureRequest) -> Iterator[Broker]
     found.close()
 
 
-@pytest.fixture
-def fleet(database: Database, broker: Broker, sandbox: Running, tmp_path: Path) -> Iterator[Fleet]:
+@contextmanager
+def fleet_on(database: Database, broker: Broker, sandbox: Running, folder: Path) -> Iterator[Fleet]:
+    """A fleet for as long as the block lasts; its logs and home lie in the folder."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("LEADRELAY_")}
     environment = {
         **clean,
         **{f"LEADRELAY_{name}": value for name, value in FAST.items()},
-        "LEADRELAY_HOME": str(tmp_path / "home"),
+        "LEADRELAY_HOME": str(folder / "home"),
         "LEADRELAY_DATABASE_URL": database.url,
         "LEADRELAY_BROKER_URL": broker.url,
         "BUYER_KEY": "sandbox-buyer-key",
     }
     requests.delete(f"{sandbox.url}/api/receipts", timeout=5).raise_for_status()
     found = Fleet(
-        database=database, environment=environment, broker=broker, sandbox=sandbox, log=tmp_path / "workers.log"
+        database=database, environment=environment, broker=broker, sandbox=sandbox, log=folder / "workers.log"
     )
     found.log.touch()
     found.faults()
     yield found
     found.stop()
     found.wipe()
+
+
+@pytest.fixture
+def fleet(database: Database, broker: Broker, sandbox: Running, tmp_path: Path) -> Iterator[Fleet]:
+    with fleet_on(database, broker, sandbox, tmp_path) as found:
+        yield found

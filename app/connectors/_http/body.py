@@ -58,7 +58,8 @@ def content_type(settings: HttpSettings) -> str | None:
 def _encoder(settings: HttpSettings) -> Encode:
     charset = codecs.lookup(settings.charset).name
     if settings.body == "json":
-        return _encode_json_array if settings.json_array else _encode_json
+        in_place = settings.batch is not None and settings.batch.property is None
+        return _encode_json_array if settings.json_array or in_place else encode_json
     if settings.body == "xml":
         declared, namespaces = settings.xml_declaration, settings.xml_namespaces
         writer = XmlWriter(settings.xml_root, namespaces=namespaces, declaration=declared, charset=charset)
@@ -70,7 +71,8 @@ def _encoder(settings: HttpSettings) -> Encode:
     return partial(_encode_form, charset) if settings.body in {"form", "query"} else lambda _payload, _rendered: b""
 
 
-def _encode_json(payload: Any, _rendered: Mapping[str, str] = NOTHING) -> bytes:
+def encode_json(payload: Any, _rendered: Mapping[str, str] = NOTHING) -> bytes:
+    """A payload as JSON; raises `DataFault` naming the property that JSON cannot hold."""
     try:
         return _json.encode(payload)
     except (TypeError, ValueError, RecursionError):  # UnicodeEncodeError is a ValueError
@@ -80,8 +82,8 @@ def _encode_json(payload: Any, _rendered: Mapping[str, str] = NOTHING) -> bytes:
 def _encode_json_array(payload: Mapping[str, Any], _rendered: Mapping[str, str]) -> bytes:
     """The properties as one object in a list; where all names begin with whole numbers, these are the list's places."""
     if payload and all(name.isascii() and name.isdigit() for name in payload):
-        return _encode_json([payload[name] for name in sorted(payload, key=int)])
-    return _encode_json([payload])
+        return encode_json([payload[name] for name in sorted(payload, key=int)])
+    return encode_json([payload])
 
 
 def _encode_form(charset: str, payload: Mapping[str, Any], _rendered: Mapping[str, str]) -> bytes:

@@ -17,11 +17,12 @@ from app.config.schema import LimitsConfig, ResponseConfig
 from app.connectors._authentication import Authenticated, Authenticator
 from app.connectors._endpoints import Endpoints
 from app.connectors._http.addition import clash
+from app.connectors._http.asking import Asking
 from app.connectors._http.authentication import TEMPLATED_CLAIMS, LeadClaims, authenticator
+from app.connectors._http.bulk import Batch, for_each, said
 from app.connectors._http.cache import Cache
 from app.connectors._http.cookies import Cookies
 from app.connectors._http.filling import NOTHING
-from app.connectors._http.head import check_request
 from app.connectors._http.pages import Pages
 from app.connectors._http.redirect import REDIRECTS, Walk
 from app.connectors._http.request import Content, RequestTemplate
@@ -30,10 +31,10 @@ from app.connectors._http.transcript import begun, shown
 from app.connectors._lifetime import notice
 from app.connectors._quota import QUOTA_HEADERS, quota_of
 from app.connectors._response import Interpreter, ResponseRules
-from app.connectors._transport import BODY_CAP_BYTES, Answer, Origin, head, session
-from app.connectors.base import Capability, Connector, TokenStore
+from app.connectors._transport import Answer, session
+from app.connectors.base import Capability, Connector, Sent, TokenStore
 from app.errors import ConfigurationFault, DeliveryFault, TransientFault
-from app.model import Fault, Item, Outcome, Result
+from app.model import Item, Outcome, Result
 
 # Gateways say these of a server behind them that they cannot reach (RFC 9110, 15.6.3 to 15.6.5).
 _FROM_BEFORE_IT = frozenset({502, 503, 504})
@@ -48,7 +49,14 @@ class HttpConnector(Connector[HttpSettings]):
     """
 
     Settings: ClassVar[type[BaseModel]] = HttpSettings
-    capabilities = Capability.IDEMPOTENT | Capability.CHECK | Capability.RESPONSE | Capability.NETWORK | Capability.HTTP
+    capabilities = (
+        Capability.IDEMPOTENT
+        | Capability.BULK
+        | Capability.CHECK
+        | Capability.RESPONSE
+        | Capability.NETWORK
+        | Capability.HTTP
+    )
     templated: ClassVar[Sequence[str]] = (
         "url",
         "standby",
@@ -75,7 +83,7 @@ class HttpConnector(Connector[HttpSettings]):
         writer: Content | None = None,
     ) -> None:
         super().__init__(name, settings, limits=limits, response=response, network=network, tokens=tokens)
-        self._rules = rules or ResponseRules(response)
+        self._rules = for_each(rules or ResponseRules(response), settings.batch)
         self._session = session(limits, network)
         how = how or authenticator(settings, destination=name, through=self._session, store=self.tokens)
         self._authenticator = how
@@ -89,6 +97,10 @@ class HttpConnector(Connector[HttpSettings]):
         standby = [template(url) for url in settings.standby]
         self._requests = [*(request for request, _ in shared), *standby]
         self._first = self._requests[0]
+        self.asking = Asking(
+            settings, self._session, self._send_message, [request.origin for request in self._requests]
+        )
+        self._batch = Batch(settings.batch, self._first) if settings.batch else None
         self._endpoints = (
             Endpoints(shared, standby=standby, spread=settings.spread) if len(self._requests) > 1 else None
         )
@@ -139,6 +151,13 @@ class HttpConnector(Connector[HttpSettings]):
             raise
         told = {"request": self._first.shown(item, content)}
         return self._outcome(answer, told, self._first, item, content, deadline=deadline)
+
+    def deliver_many(self, items: Sequence[Item], *, until: float) -> list[Sent]:
+        """Send a group: a request for each lead, or for as many as a batch holds."""
+        send = super().deliver_many
+        if self._batch is None:
+            return send(items, until=until)
+        return self._batch.deliver_many(items, lambda joined: send(joined, until=until))
 
     def _exchange_with_one(
         self,
@@ -234,64 +253,18 @@ class HttpConnector(Connector[HttpSettings]):
         return Authenticated(self._session, claims.token(item.rendered or NOTHING)).send_message
 
     def request(self, item: Item, *, reveal: bool) -> Mapping[str, Any]:
-        """The request to the first address, whole."""
-        return self._first.whole(item, reveal=reveal)
+        """The request to the first address, whole; that of a batch for this lead alone."""
+        return self._first.whole(item if self._batch is None else self._batch.joined([item]), reveal=reveal)
 
     def interpret(self, status: int, headers: Mapping[str, str], body: bytes) -> Outcome:
-        """What the response rules make of an answer."""
-        return self._rules.interpret(status, headers, body)
+        """What the response rules make of an answer to one lead."""
+        return said(self._rules.interpret(status, headers, body), 0, 1)
 
     def check(self) -> None:
-        """Sign on, reach every endpoint and ask `check_url` with the destination's credentials; raises as `deliver` does.
-
-        With one endpoint, asking `check_url` is enough.
-        """
-        request = check_request(self.settings)
+        """Sign on, reach every endpoint and ask `check_url` with the destination's credentials; raises as `deliver` does."""
         if self._authenticator is not None:
             self._authenticator.prepare(self._session.deadline())
-        if self._endpoints is not None or request is None:
-            self._reach_all()
-        if request is not None:
-            self._ask(*request)
-
-    def _reach_all(self) -> None:
-        faults: list[DeliveryFault] = []
-        for request in self._requests:
-            try:
-                self._session.reach(request.origin, deadline=self._session.deadline())
-            except DeliveryFault as fault:
-                faults.append(fault)
-        if faults:
-            worst = next((fault for fault in faults if fault.fault is Fault.CONFIGURATION), faults[0])
-            raise type(worst)("; ".join(dict.fromkeys(fault.reason for fault in faults)))
-
-    def post(self, content: bytes, *, body_cap_bytes: int = BODY_CAP_BYTES) -> Answer:
-        """Ask `check_url` something that changes nothing, with the destination's credentials and no lead."""
-        request = check_request(self.settings)
-        if request is None:
-            raise ConfigurationFault("there is no check_url to ask")
-        url, headers = request
-        message = head("POST", url, {**headers, "Content-Length": str(len(content))}) + content
-        deadline = self._session.deadline()
-        return self._send_message(Origin.of(url), message, deadline=deadline, body_cap_bytes=body_cap_bytes)
-
-    def get(self, url: str, *, deadline: float, body_cap_bytes: int = BODY_CAP_BYTES) -> Answer:
-        """Ask for a document; the destination's credentials go to its own host only."""
-        if Origin.of(url) != self._first.origin:
-            message = head("GET", url, {"User-Agent": "leadrelay", "Accept": "*/*"})
-            return self._session.send_message(Origin.of(url), message, deadline=deadline, body_cap_bytes=body_cap_bytes)
-        _, headers = check_request(self.settings.model_copy(update={"check_url": url})) or (url, {})
-        message = head("GET", url, headers)
-        return self._send_message(Origin.of(url), message, deadline=deadline, body_cap_bytes=body_cap_bytes)
-
-    def _ask(self, url: str, headers: Mapping[str, str]) -> None:
-        message = head(self.settings.check_method, url, headers)
-        answer = self._send_message(Origin.of(url), message, deadline=self._session.deadline())
-        outcome = ResponseRules(None).interpret(answer.status, answer.headers, answer.body)
-        if outcome.fault is Fault.TRANSIENT:
-            raise TransientFault(outcome.reason or "", retry_after=outcome.retry_after)
-        if outcome.reason is not None:  # any other answer than 2xx has one
-            raise ConfigurationFault(outcome.reason)
+        self.asking.check()
 
     def close(self) -> None:
         """Give back threads and connections."""

@@ -14,6 +14,7 @@ from pydantic_core import PydanticCustomError
 
 from app.config.base import SECRET_REFERENCE
 from app.connectors._endpoints import Spread
+from app.connectors._http.batch import BatchSettings
 from app.connectors._http.credentials import Auth
 from app.connectors._http.lookup import CacheSettings, PagesSettings
 from app.connectors._http.value import (
@@ -88,6 +89,8 @@ class HttpSettings(Settings):
     body of `template` alone."""
     json_array: bool = Field(False, examples=[True])
     """Send a JSON body as an array of one object; properties `0.email`, `1.email` make several."""
+    batch: BatchSettings | None = Field(None, examples=[{"size": 100, "results": "results"}])
+    """Send several leads in one request, as an array of JSON objects."""
     xml_root: str = Field("lead", pattern=XML_NAME, examples=["adf"])
     """Name of the root element of an XML body."""
     xml_namespaces: dict[Prefix, Namespace] = Field({}, examples=[{"a": "urn:acme:leads:2"}])
@@ -166,7 +169,7 @@ class HttpSettings(Settings):
             raise ValueError("a GET carries no body: set body to query or none")
         for complaint in self._body_complaints():
             raise ValueError(complaint)
-        for place, complaint in _lookup_complaints(self):
+        for place, complaint in [*self._batch_complaints(), *_lookup_complaints(self)]:
             raise _complaint(complaint, *place)
         if self.auth is not None and self.auth.body_key() is not None and self.body in {"none", "text"}:
             remedy = "put it in a header or the query, or choose a body of properties"
@@ -183,6 +186,18 @@ class HttpSettings(Settings):
         if signature and "key" in signature.signed_names() and self.idempotency_header is None:
             raise ValueError("auth.hmac.string signs the key, which is sent nowhere: set idempotency_header")
         return self
+
+    def _batch_complaints(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        if self.batch is None:
+            return
+        claims = self.auth.jwt.claims if self.auth and self.auth.jwt else {}
+        yield from self.batch.complaints(
+            body=self.body,
+            json_array=self.json_array,
+            addresses=self._places(),
+            tables={("query",): self.query, ("headers",): self.headers, ("auth", "jwt", "claims"): claims},
+            adds_key=self.auth is not None and self.auth.body_key() is not None,
+        )
 
     def _body_complaints(self) -> Iterator[str]:
         """Settings of bodies that the kind of body knows nothing of would silently do nothing."""

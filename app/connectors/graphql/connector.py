@@ -117,7 +117,7 @@ class GraphqlConnector(Connector[GraphqlSettings]):
         return replace(item, payload=payload)
 
     def _ping(self) -> None:
-        answer = self._http.post(_PING)
+        answer = self._http.asking.post(_PING)
         outcome = GraphqlRules(None).interpret(answer.status, answer.headers, answer.body, truncated=answer.truncated)
         if outcome.fault is Fault.TRANSIENT:
             raise TransientFault(outcome.reason or "", retry_after=outcome.retry_after)
@@ -126,7 +126,7 @@ class GraphqlConnector(Connector[GraphqlSettings]):
 
     def _introspected(self) -> GraphQLSchema | None:
         """The schema the destination tells, None where it tells none: many have introspection switched off."""
-        answer = self._http.post(_INTROSPECTION, body_cap_bytes=_SCHEMA_CAP_BYTES)
+        answer = self._http.asking.post(_INTROSPECTION, body_cap_bytes=_SCHEMA_CAP_BYTES)
         response: Response | None = None if answer.truncated else read_response(answer.headers, answer.body)
         if response is None or response.errors or "__schema" not in response.data:
             return None

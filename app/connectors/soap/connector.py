@@ -126,7 +126,7 @@ class SoapConnector(Connector[SoapSettings]):
         _ = self._security, self._verifier  # loads the keys
         deadline = monotonic() + self.limits.timeout_seconds
         with self._plain(ready.address) as http:
-            answer = http.get(ready.address, deadline=deadline)
+            answer = http.asking.get(ready.address, deadline=deadline)
         if answer.status in _REFUSED:
             raise ConfigurationFault(f"HTTP {answer.status}: the credentials were refused")
         told = ResponseRules(None).interpret(answer.status, answer.headers, b"")
@@ -244,7 +244,7 @@ def _document(http: HttpConnector, place: str, deadline: float) -> bytes:
     if not place.startswith(("http://", "https://")):
         raise ValueError(f"imports {place[:200]}, which is no address")
     try:
-        answer = http.get(place, deadline=deadline, body_cap_bytes=MOST_BYTES)
+        answer = http.asking.get(place, deadline=deadline, body_cap_bytes=MOST_BYTES)
     except TransientFault as fault:
         raise TransientFault(f"the WSDL cannot be fetched: {fault.reason}", unsent=True) from None
     except ConfigurationFault as fault:

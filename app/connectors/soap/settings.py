@@ -11,7 +11,8 @@ from pydantic_core import PydanticCustomError
 
 from app.config.base import SECRET_REFERENCE
 from app.config.wsdl import ROOT, absolute, gather, is_address, is_text, relative
-from app.connectors._http.settings import Auth, HttpSettings
+from app.connectors._http.credentials import Auth
+from app.connectors._http.settings import HttpSettings
 from app.connectors._http.value import FixedAddress, HeaderName, HeaderValue, Settings, fixed_address
 from app.connectors.soap import interface
 from app.connectors.soap.interface import Operation
