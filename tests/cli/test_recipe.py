@@ -69,7 +69,7 @@ def test_a_page_tells_what_each_answer_means(page: Path, lonely: Run) -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_nothing_lies_beside_a_page_that_it_does_not_name(page: Path) -> None:
-    known = {f"{destination}.steps.json" for destination in named(page)} | {"lead.json"}
-    known |= {f"{destination}.yaml" for destination in named(page)} | {row[0] for row in rows(page)}
+    known = {f"{destination}.steps.json" for destination in named(page)}
+    known |= set(re.findall(rf"\]\({page.stem}/([\w.-]+)\)", page.read_text(encoding="utf-8")))
     assert {file.name for file in files(page).iterdir()} <= known
     assert json.loads((files(page) / "lead.json").read_text(encoding="utf-8"))

@@ -14,6 +14,7 @@ import yaml
 from app import connectors
 from app.catalog import compile_document
 from app.cli.main import COMMANDS, load
+from app.config.embedding import embed
 from app.config.schema import Document
 from tests.house.tree import ROOT, pages
 
@@ -166,6 +167,8 @@ def _destinations() -> Iterator[Any]:
         for number, block in enumerate(_blocks(page, "yaml")):
             found = yaml.safe_load(block)
             if isinstance(found, dict) and found.get("type") in connectors.types() and "settings" in found:
+                if page.with_suffix("").is_dir():  # files that it names lie there
+                    found = embed(found, page.with_suffix("") / "example.yaml", line=lambda _setting: None)
                 yield pytest.param({"name": "example", **found}, id=f"{page.relative_to(ROOT)}-{number}")
 
 

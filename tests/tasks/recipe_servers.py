@@ -10,14 +10,18 @@ import json
 import re
 import threading
 from abc import ABC, abstractmethod
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from html import escape
 from http.cookies import SimpleCookie
+from pathlib import Path
 from time import time
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, parse_qsl, unquote_plus, urlsplit
+
+from lxml import etree
 
 from tests.connectors.fault_server import Behaviour, FaultServer, Received, answer, running
 from tests.connectors.scripted import reply
@@ -340,6 +344,67 @@ class BatchBuyer(Counterpart):
             return {"status": "refused", "reason": "duplicate"}
         self.took.append(lead)
         return {"status": "accepted", "ref": f"A-{lead['email']}", "price": 4.25}
+
+
+class SoapBuyer(Counterpart):
+    """Holds messages against its WSDL's schema and the digest of the password; takes each nonce once."""
+
+    url_name = "SOAP_BUYER_URL"
+    secrets: ClassVar = {"SOAP_BUYER_USER": "relay", "SOAP_BUYER_PASSWORD": "sb-pässword"}
+    envelope: ClassVar = "http://schemas.xmlsoap.org/soap/envelope/"
+    leads: ClassVar = "urn:buyer:leads:1"
+    oasis: ClassVar = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity"
+
+    def __init__(self) -> None:
+        super().__init__()
+        wsdl = etree.parse(Path(__file__).parents[2] / "docs/recipes/soap-wss/leads.wsdl")
+        self.schema = etree.XMLSchema(wsdl.find(".//{http://www.w3.org/2001/XMLSchema}schema"))
+        self.nonces: set[str] = set()
+
+    def take(self, request: Received) -> Behaviour:
+        head = (request.method, request.target, request.headers.get("soapaction"))
+        if head != ("POST", "/services/leads", f'"{self.leads}:SubmitLead"'):
+            return reply(404, {})
+        message = etree.fromstring(request.body)
+        if why := self._stranger(message):
+            return self._fault("wsse:FailedAuthentication", why)
+        [body] = message.findall(f"{{{self.envelope}}}Body/*")
+        if not self.schema.validate(body):
+            return self._fault("soap:Client", "the message does not fit the schema")
+        lead = {etree.QName(one).localname: one.text for one in body.iter(etree.Element)}
+        if self.duplicate("email", lead["email"]) and not self.duplicate("externalId", lead["externalId"]):
+            return self._say("<accepted>false</accepted><reason>duplicate</reason>")
+        self.took.append(lead)
+        return self._say(f"<accepted>true</accepted><leadId>S-{len(self.took)}</leadId><price>21.50</price>")
+
+    def _stranger(self, message: Any) -> str | None:
+        secext, utility = f"{self.oasis}-secext-1.0.xsd", f"{self.oasis}-utility-1.0.xsd"
+        places = {"wsse": secext, "wsu": utility, "soap": self.envelope}
+        security = message.find("soap:Header/wsse:Security", places)
+        token = security.find("wsse:UsernameToken", places) if security is not None else None
+        if token is None or security.find("wsu:Timestamp/wsu:Expires", places) is None:
+            return "no token, or no timestamp"
+        user, digest, nonce = (token.findtext(f"wsse:{name}", "", places) for name in ("Username", "Password", "Nonce"))
+        created = token.findtext("wsu:Created", "", places)
+        age = datetime.now(UTC) - datetime.fromisoformat(created)
+        if nonce in self.nonces or abs(age) > timedelta(minutes=5):
+            return "seen before, or too old"
+        self.nonces.add(nonce)
+        password = self.secrets["SOAP_BUYER_PASSWORD"].encode()
+        right = b64encode(hashlib.sha1(b64decode(nonce) + created.encode() + password).digest()).decode()
+        return None if (user, digest) == (self.secrets["SOAP_BUYER_USER"], right) else "wrong user or digest"
+
+    def _say(self, inner: str) -> Behaviour:
+        return self._send(200, f'<SubmitLeadResponse xmlns="{self.leads}">{inner}</SubmitLeadResponse>')
+
+    def _fault(self, code: str, text: str) -> Behaviour:
+        place = f'xmlns:wsse="{self.oasis}-secext-1.0.xsd"'
+        inner = f"<faultcode {place}>{code}</faultcode><faultstring>{text}</faultstring>"
+        return self._send(500, f"<soap:Fault>{inner}</soap:Fault>")
+
+    def _send(self, status: int, inner: str) -> Behaviour:
+        body = f'<soap:Envelope xmlns:soap="{self.envelope}"><soap:Body>{inner}</soap:Body></soap:Envelope>'
+        return answer(status, body.encode(), content_type="text/xml; charset=utf-8")
 
 
 def _form(request: Received) -> dict[str, str]:

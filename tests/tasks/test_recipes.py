@@ -33,6 +33,7 @@ from tests.tasks.recipe_servers import (
     OauthCrm,
     PingPost,
     SignedWebhook,
+    SoapBuyer,
     TextBuyer,
     XmlBuyer,
     serving,
@@ -44,6 +45,7 @@ COUNTERPARTS: Mapping[str, type[Counterpart]] = {
     "xml-price": XmlBuyer,
     "text-answer": TextBuyer,
     "form-redirect": FormBuyer,
+    "soap-wss": SoapBuyer,
     "oauth-crm": OauthCrm,
     "signed-webhook": SignedWebhook,
     "lookup-deliver": NumberAndBuyer,
@@ -183,6 +185,16 @@ def test_a_form_is_filled_in_up_to_the_thank_you_page(kitchen: Kitchen) -> None:
         "Please agree to be called, Please enter a valid ZIP code",
     )
     assert [one["full_name"] for one in kitchen.others["form-redirect"].took] == ["Ada Lovelace"] * 2
+
+
+def test_a_soap_message_shows_the_digest_of_a_password_and_fits_the_schema(kitchen: Kitchen) -> None:
+    view = kitchen.one("soap-wss")
+    assert said(view) == (State.DELIVERED, None, Decimal("21.50"), "S-1")
+    assert said(kitchen.one("soap-wss")) == (State.REJECTED, "duplicate", None, None)
+    wrong = kitchen.one("soap-wss", email="")
+    assert (wrong.state, wrong.fault) == (State.DEAD, "data")
+    [kept] = kitchen.others["soap-wss"].took
+    assert (kept["externalId"], kept["born"], kept["campaign"]) == (str(view.id), "1985-12-10", "4711")
 
 
 def test_a_crm_gives_one_token_for_all_leads_and_knows_what_it_has(kitchen: Kitchen) -> None:
