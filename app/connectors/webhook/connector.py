@@ -75,6 +75,11 @@ class WebhookConnector(HttpConnector):
         )
         self._source = (settings.source or "leadrelay") if settings.format == "cloudevents" else None
 
+    @classmethod
+    def check_mapping(cls, settings: BaseModel, mapping: Mapping[str, Any]) -> list[tuple[str, str]]:  # noqa: ARG003  # of the base
+        """Any property may be mapped."""
+        return []
+
     def deliver(self, item: Item) -> Outcome:
         """Post one webhook; raises as HTTP does."""
         return super().deliver(self._enveloped(item))
