@@ -82,6 +82,7 @@ class Deliverer:
             _attempt(step, claim, one, begun) for claim, one in zip(claims, sent, strict=True) if not _is_unbegun(one)
         ]
         self._record(compiled, step, attempts, unbegun, ends)
+        self._announce_notice(step)
         counts = Counter(attempt.next.state.value for attempt in attempts)
         emit(Event.RECORDED, destination=destination, **counts)
         return counts
@@ -118,17 +119,17 @@ class Deliverer:
             sent = [Sent(answer=error)] * len(items)
         if len(sent) != len(items):  # whose answers they are cannot be known
             sent = [Sent(answer=TypeError("not one answer for each item"))] * len(items)
-        if connector.notice is not None:
-            self._announce_notice(step, connector)
         return [judged(step, connector, one) for one in sent]
 
-    def _announce_notice(self, step: Step, connector: Connector[Any]) -> None:
-        """Once a day."""
-        notice, connector.notice = connector.notice or "", None
+    def _announce_notice(self, step: Step) -> None:
+        """Once a day, after what was sent is recorded: news of an interface's end may cost no delivery."""
+        live = self._live.get(step.config.name)
+        if live is None or live.connector.notice is None:
+            return
+        notice, live.connector.notice = live.connector.notice, None
         today = (datetime.now(UTC).date(), step.digest)
-        if self._noticed.get(step.config.name) != today:
+        if self._noticed.get(step.config.name) != today and gate.keep_notice(self._database, step.config.name, notice):
             self._noticed[step.config.name] = today
-            gate.keep_notice(self._database, step.config.name, notice)
             emit(Event.DEPRECATED, level=logging.WARNING, destination=step.config.name, detail=notice)
 
     def _connector(self, step: Step) -> Connector[Any]:

@@ -29,7 +29,7 @@ from app.ledger.feedback import NewFeedback, Recorded
 from app.model import FeedbackType
 
 LONGEST_REASON = 2000
-LATEST = timedelta(days=1)
+EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), timedelta(days=1)
 """So far ahead of ours a giver's clock may be."""
 
 Answer = Recorded | InvalidInput | NotFound | Conflict
@@ -47,6 +47,8 @@ def _readable(text: str) -> str:
 
 
 def _past(moment: datetime) -> datetime:
+    if moment < EARLIEST:
+        raise ValueError(f"lies before {EARLIEST.year}")
     if moment > datetime.now(UTC) + LATEST:
         raise ValueError("lies in the future")
     return moment

@@ -23,6 +23,7 @@ from app.errors import ConfigurationFault, DeliveryFault, TransientFault
 IDLE_SECONDS = 4.0
 """Idle connections older than this are not used again: many servers close theirs after 5 s (Node.js, Apache)."""
 _HOST = re.compile(r"[\w.:%~-]+", re.ASCII)
+_WEB_PORTS = frozenset({80, 443})
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,10 @@ class Origin:
         if not _HOST.fullmatch(host):  # it goes into requests to a proxy
             raise ConfigurationFault("the host in the address is written with characters that no host has")
         return cls(parts.scheme, host, port)
+
+    def is_same_host(self, other: "Origin") -> bool:
+        """Whether both are one host: the ports too, but that those of the web stand for each other."""
+        return self.host == other.host and (self.port == other.port or {self.port, other.port} <= _WEB_PORTS)
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"

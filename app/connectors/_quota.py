@@ -106,11 +106,11 @@ def _items(text: str) -> list[tuple[str, dict[str, str]]]:
 
     def stand_in(found: re.Match[str]) -> str:
         names.append(found[1])
-        return f"\0{len(names) - 1}"
+        return f"\0{len(names) - 1}\0"
 
     def bare(part: str) -> str:
-        part = part.strip()
-        return names[int(part[1:])] if re.fullmatch(r"\0\d+", part) else part
+        found = re.fullmatch(r"\0(\d+)\0", part.strip())
+        return names[int(found[1])] if found else part.strip()
 
     found = []
     for member in _QUOTED.sub(stand_in, text[:_LONGEST_VALUE].replace("\0", "")).split(","):

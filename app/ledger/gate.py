@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from app.errors import Unavailable
+from app.errors import LeadrelayError
 from app.ledger.database import Connection, Database
 
 _GATES = b"""
@@ -63,10 +63,12 @@ def gates(connection: Connection) -> dict[str, Gate]:
     }
 
 
-def keep_notice(database: Database, destination: str, notice: str) -> None:
-    """Keep what it says of its interface's end; where the ledger is away it will be said again."""
-    with suppress(Unavailable), database.transaction() as connection:
+def keep_notice(database: Database, destination: str, notice: str) -> bool:
+    """Keep what it says of its interface's end; whether that could be done. If not, it will be said again."""
+    with suppress(LeadrelayError), database.transaction() as connection:
         connection.execute(_NOTICE, (destination, notice))
+        return True
+    return False
 
 
 def forget_notices(connection: Connection, destinations: Sequence[str]) -> None:

@@ -34,13 +34,17 @@ def note(connection: Connection, destination: str, quotas: Sequence[Quota], *, l
     if not current:
         return False
     left, negative, limit = min(current, key=lambda one: one[:2])
+    seconds = min(-negative, longest_seconds)
+    # Where it does not say how many there are in all, there are as many as were ever left. Who is asked before its limit
+    # begins anew is asked by one.
+    all_of_them = max(remaining for remaining, _, _ in current) if limit is None else limit
+    is_early = seconds < -negative
     values = {
         "name": destination,
         "left": left,
-        # Where it does not say how many there are in all, there are as many as were ever left.
-        "limit": max(remaining for remaining, _, _ in current) if limit is None else limit,
-        "told": limit is not None,
-        "seconds": min(-negative, longest_seconds),
+        "limit": 1 if is_early else all_of_them,
+        "told": is_early or limit is not None,
+        "seconds": seconds,
     }
     row = connection.execute(_NOTE, values).fetchone()
     assert row is not None

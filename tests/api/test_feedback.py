@@ -180,6 +180,7 @@ def test_a_wrong_line_of_a_list_stops_no_other(api: Api) -> None:
         ({"occurred_at": "yesterday"}, "occurred_at"),
         ({"occurred_at": "2026-11-01T12:00:00"}, "occurred_at"),
         ({"occurred_at": (datetime.now(UTC) + timedelta(days=2)).isoformat()}, "occurred_at"),
+        ({"occurred_at": "0001-01-01T00:00:00+14:00"}, "occurred_at"),
         ({"id": ""}, "id"),
         ({"id": "x" * 256}, "id"),
         ({"id": "a\x00b"}, "id"),

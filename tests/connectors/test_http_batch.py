@@ -7,7 +7,7 @@ from dataclasses import replace
 from decimal import Decimal
 from hashlib import sha256
 from socket import socket
-from time import monotonic
+from time import monotonic, process_time
 from typing import Any
 
 import pytest
@@ -197,6 +197,16 @@ def test_an_answer_of_another_length_is_no_answer_to_any(server: FaultServer, co
         assert (outcome.result, outcome.fault, outcome.ambiguous) == (Result.ERROR, Fault.TRANSIENT, True)
         assert "r-0" not in str(outcome)
         assert outcome.reason == f"the answer has {count} results for 3 leads"
+
+
+def test_more_results_than_a_request_has_leads_are_not_read(server: FaultServer) -> None:
+    server.behaviour = answer(200, b'{"results": [' + b"0," * 800_000 + b"0]}")
+    begun = process_time()
+    [outcome] = send(connect(server, batch={"size": 2}), [item(0)])
+    assert process_time() - begun < 2
+    assert outcome.reason == "the answer has 800001 results, a request at most 2 leads"
+    assert (outcome.result, outcome.ambiguous) == (Result.ERROR, True)
+    assert "body" not in (outcome.transcript or {})["response"]
 
 
 @pytest.mark.parametrize(

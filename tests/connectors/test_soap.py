@@ -4,7 +4,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
-from time import monotonic
+from time import monotonic, process_time
 from typing import Any
 
 import pytest
@@ -15,7 +15,7 @@ from app.catalog import compile_document, create_connector
 from app.config.network import NetworkConfig
 from app.config.schema import Document, LimitsConfig, ResponseConfig
 from app.connectors.base import Connector
-from app.connectors.soap.connector import SoapConnector
+from app.connectors.soap.connector import SoapConnector, keeps_to
 from app.connectors.soap.fault import MEANINGS
 from app.connectors.soap.settings import SoapSettings
 from app.errors import ConfigurationFault, DataFault, DeliveryFault, InvalidTemplate, TransientFault
@@ -295,6 +295,25 @@ def test_answer_with_attachments_is_read_by_its_root_part(server: FaultServer) -
     assert deliver(connector(server.url)).reference == "L-1"
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"--x\r\nContent-Type: text/xml " + b"(" * 100_000 + b"\r\n\r\n<a/>\r\n--x--",
+        b"--x\r\nContent-Type: text/xml" + b"; a=b" * 100_000 + b"\r\n\r\n<a/>\r\n--x--",
+        b"".join(b"--x\r\nContent-Type: multipart/related; boundary=x%d\r\n\r\n" % depth for depth in range(5000)),
+        b"--x\r\n" * 200_000,
+        b"--x\r\nContent-Transfer-Encoding: base64\r\n\r\n!\r\n--x--",
+        b"",
+    ],
+)
+def test_attachments_that_are_none_cost_no_time_and_leave_it_open(server: FaultServer, body: bytes) -> None:
+    sender = connector(server.url)
+    begun = process_time()
+    outcome = sender.interpret(200, {"content-type": "multipart/related; boundary=x" + "; a=b" * 100_000}, body)
+    assert process_time() - begun < 1
+    assert (outcome.result, outcome.fault, outcome.ambiguous) == (Result.ERROR, Fault.TRANSIENT, True)
+
+
 def test_answer_that_no_schema_knows_is_read_all_the_same(server: FaultServer) -> None:
     more = ACCEPTED.replace(b"<r:id>", b"<new><deep a='1'>x</deep></new><r:id>", 1)
     server.behaviour = answer(200, more, **XML)
@@ -434,8 +453,23 @@ def test_wsdl_does_not_send_leads_to_another_host(server: FaultServer) -> None:
     outcome = deliver(connector(wsdl=f"{server.url}/a.wsdl"))
     assert outcome.fault is Fault.CONFIGURATION
     assert outcome.reason
-    assert "elsewhere.example.com: set url if that is meant" in outcome.reason
+    assert "elsewhere.example.com:443: set url if that is meant" in outcome.reason
     assert [request.method for request in server.received] == ["GET"]
+
+
+@pytest.mark.parametrize(
+    ("address", "keeps"),
+    [
+        ("https://buyer.example.com/leads", True),
+        ("https://buyer.example.com:443/leads", True),
+        ("http://buyer.example.com/leads", False),
+        ("https://buyer.example.com:8443/leads", False),
+        ("https://leads.buyer.example.com/leads", False),
+    ],
+)
+def test_address_of_a_wsdl_is_at_its_host_and_no_less_safe(address: str, *, keeps: bool) -> None:
+    assert keeps_to("https://buyer.example.com/a?wsdl", address) is keeps
+    assert keeps_to("http://buyer.example.com/a?wsdl", "https://buyer.example.com/leads")
 
 
 @pytest.mark.parametrize(

@@ -226,6 +226,15 @@ def test_answer_that_is_not_signed_or_by_somebody_else_is_not_believed() -> None
         assert told in outcome.reason
 
 
+def test_fault_that_is_not_signed_rejects_nothing() -> None:
+    _, _, certificate = key_pair(name="buyer")
+    body = soap_wsdl.fault_12("Sender", "wsa:InvalidAddressingHeader", "wsa:DuplicateMessageID")
+    outcome = interpreted(body, certificate)
+    assert (outcome.result, outcome.fault, outcome.ambiguous) == (Result.ERROR, Fault.TRANSIENT, True)
+    busy = interpreted(soap_wsdl.fault_12("Receiver", text="busy"), certificate)
+    assert (busy.fault, busy.ambiguous) == (Fault.TRANSIENT, False)
+
+
 @pytest.mark.parametrize("with_id", [True, False])
 def test_body_that_stands_in_for_the_signed_one_is_not_believed(*, with_id: bool) -> None:
     _, private, certificate = key_pair(name="buyer")

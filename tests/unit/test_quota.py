@@ -91,6 +91,8 @@ def test_every_form_is_read(headers: dict[str, str], expected: tuple[int, float,
         {"ratelimit": '"default";t=5'},
         {"ratelimit": '"default";r=5;t=1764000000x'},
         {"ratelimit": ""},
+        {"ratelimit": '"default"1;r=5;t=x'},
+        {"ratelimit": '"default";t="3"7;r="5"5'},
         {"x-hubspot-ratelimit-remaining": "7"},
     ],
 )
@@ -117,8 +119,8 @@ NAMES = st.sampled_from(
     ]
 )  # fmt: skip
 PIECES = st.sampled_from(
-    ['"a"', "a", ";", ",", "=", "r", "t", "q", "w", "qu", "\\", '"', " ", "0", "1", "60", "9" * 20, "-", ".", ":", "\0", "é",
-     "1764000000", "1e5", "Mon, 23 Nov 2026 12:00:30 GMT", "2026-11-23T12:00:30Z", "9999-12-31T23:59:59-14:00"]
+    ['"a"', '"a"1', "a", ";", ",", "=", "r", "t", "q", "w", "qu", "\\", '"', " ", "0", "1", "60", "9" * 20, "-", ".", ":", "\0",
+     "é", "1764000000", "1e5", "Mon, 23 Nov 2026 12:00:30 GMT", "2026-11-23T12:00:30Z", "9999-12-31T23:59:59-14:00"]
 )  # fmt: skip
 
 

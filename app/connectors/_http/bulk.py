@@ -100,8 +100,9 @@ class Batch:
 class BatchRules:
     """Response rules that read each element of an array in the answer: the one at `results`, a dotted path."""
 
-    def __init__(self, rules: Interpreter, results: str) -> None:
+    def __init__(self, rules: Interpreter, results: str, size: int) -> None:
         self._rules = rules
+        self._size = size
         self._results = results
         self._path = Path(results, format="json")
 
@@ -128,6 +129,8 @@ class BatchRules:
         if found is None:
             why = "is too long to be read whole" if truncated else f"has no array at {self._results}"
             return _unusable(f"the answer {why}", transcript)
+        if len(found) > self._size:  # not worth reading: whose they are cannot be known
+            return _miscounted(f"the answer has {len(found)} results, a request at most {self._size} leads", transcript)
         each = [self._element(status, headers, element, transcript) for element in found]
         fault = next((one.fault for one in each if one.fault is not None), None)
         result = Result.ERROR if fault is not None else Result.SUCCESS
@@ -150,19 +153,15 @@ class BatchRules:
 
 def for_each(rules: Interpreter, batch: BatchSettings | None) -> Interpreter:
     """The rules, or those that read an element for each lead where a batch has results."""
-    return rules if batch is None or batch.results is None else BatchRules(rules, batch.results)
+    return rules if batch is None or batch.results is None else BatchRules(rules, batch.results, batch.size)
 
 
 def said(outcome: Outcome, index: int, count: int) -> Outcome:
     """What an outcome says of one lead of those in the request."""
     if not isinstance(outcome, Several):
         return outcome
-    if len(outcome.each) != count:  # whose they are cannot be known, so nobody's transcript holds them
-        transcript = outcome.transcript
-        if transcript is not None:
-            response = {name: value for name, value in transcript["response"].items() if name != "body"}
-            transcript = {**transcript, "response": response}
-        return _unusable(f"the answer has {len(outcome.each)} results for {count} leads", transcript)
+    if len(outcome.each) != count:
+        return _miscounted(f"the answer has {len(outcome.each)} results for {count} leads", outcome.transcript)
     own = replace(outcome.each[index], quota=outcome.quota)
     return replace(own, ambiguous=True) if outcome.ambiguous and own.fault is not None else own
 
@@ -170,6 +169,14 @@ def said(outcome: Outcome, index: int, count: int) -> Outcome:
 def request_key(keys: Sequence[str]) -> str:
     """The idempotency key of a request for several leads: SHA-256 over their sorted keys, in hexadecimal."""
     return sha256("\n".join(sorted(keys)).encode()).hexdigest()
+
+
+def _miscounted(reason: str, transcript: Mapping[str, Any] | None) -> Outcome:
+    """Whose the results are cannot be known, so nobody's transcript holds them."""
+    if transcript is not None:
+        response = {name: value for name, value in transcript["response"].items() if name != "body"}
+        transcript = {**transcript, "response": response}
+    return _unusable(reason, transcript)
 
 
 def _unusable(reason: str, transcript: Mapping[str, Any] | None) -> Outcome:

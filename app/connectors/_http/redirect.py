@@ -16,7 +16,6 @@ from app.model import Item
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _OF_BODIES = frozenset({"content-type", "content-encoding"})
 _FOR_ANYONE = frozenset({"user-agent", "accept", "accept-encoding", *_OF_BODIES})
-_WEB_PORTS = frozenset({80, 443})
 
 
 @dataclass(slots=True, kw_only=True)
@@ -65,7 +64,7 @@ class Walk:
 
     def is_home(self, url: str) -> bool:
         """Whether it is at the host that the credentials are for."""
-        return _same_host(self.request.origin, Origin.of(url))
+        return self.request.origin.is_same_host(Origin.of(url))
 
     def ask(
         self, method: str, url: str, deadline: float, *, home: bool, body_cap_bytes: int = BODY_CAP_BYTES
@@ -120,7 +119,3 @@ def target_of(url: str, location: str, *, said: str) -> str:
     if url.startswith("https:") and origin.scheme != "https":
         raise ConfigurationFault(f"{said} from https to http at {origin.host}; correct the address")
     return target
-
-
-def _same_host(one: Origin, other: Origin) -> bool:
-    return one.host == other.host and (one.port == other.port or {one.port, other.port} <= _WEB_PORTS)

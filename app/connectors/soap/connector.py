@@ -6,11 +6,11 @@ when it is first needed: where that lies at an address, it is fetched then, once
 
 import threading
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from time import monotonic
 from typing import Any, ClassVar
-from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
@@ -22,6 +22,7 @@ from app.connectors._http.authentication import TEMPLATED_CLAIMS
 from app.connectors._http.connector import HttpConnector
 from app.connectors._http.settings import HttpSettings
 from app.connectors._response import ResponseRules
+from app.connectors._transport import Origin
 from app.connectors.base import Capability, Connector, Property, TokenStore
 from app.connectors.soap import checking, description
 from app.connectors.soap.envelope import Envelope
@@ -168,9 +169,11 @@ class SoapConnector(Connector[SoapSettings]):
         address = settings.url or operation.address
         if address is None:
             raise ConfigurationFault("settings.url: the WSDL has no address: give one")
-        if settings.url is None and is_address(settings.wsdl) and _host(address) != _host(settings.wsdl):
+        if settings.url is None and is_address(settings.wsdl) and not keeps_to(settings.wsdl, address):
             # A WSDL is somebody else's text: it does not send leads and credentials where nobody configured.
-            reason = f"the WSDL's address is at another host, {_host(address)[:100]}: set url if that is meant"
+            reason = (
+                f"the WSDL's address is at another host, or without TLS, {Origin.of(address)}: set url if that is meant"
+            )
             raise ConfigurationFault(f"settings.url: {reason}")
         envelope = Envelope(
             operation,
@@ -210,33 +213,18 @@ class SoapConnector(Connector[SoapSettings]):
                 raise ConfigurationFault(f"settings.wsdl: {error}") from None
         return settings.chosen(place, texts)
 
-    def _plain(self, home: str | None) -> "_Closing":
+    def _plain(self, home: str | None) -> closing[HttpConnector]:
         """Requests beside the leads', with credentials for one host."""
         settings = HttpSettings(
             url=home or "http://localhost",
             body="none",
-            auth=self.settings.auth if home else None,
+            auth=self.settings.auth if home and keeps_to(self.settings.url or home, home) else None,
             idempotency_header=None,
         )
-        return _Closing(
-            HttpConnector(self.name, settings, limits=self.limits, network=self.network, tokens=self.tokens)
-        )
+        return closing(HttpConnector(self.name, settings, limits=self.limits, network=self.network, tokens=self.tokens))
 
     def _reader(self) -> Reader:
         return Reader(operation=self._known().operation, verifier=self._verifier)
-
-
-class _Closing:
-    """A connector for as long as a `with` block lasts."""
-
-    def __init__(self, http: HttpConnector) -> None:
-        self._http = http
-
-    def __enter__(self) -> HttpConnector:
-        return self._http
-
-    def __exit__(self, *error: object) -> None:
-        self._http.close()
 
 
 def _document(http: HttpConnector, place: str, deadline: float) -> bytes:
@@ -294,5 +282,7 @@ def _no_reader() -> Reader:
     raise ConfigurationFault("rules are compiled without a WSDL")
 
 
-def _host(address: str) -> str:
-    return urlsplit(address).hostname or ""
+def keeps_to(home: str, address: str) -> bool:
+    """Whether an address is at the host of another, and no less safe."""
+    one, other = Origin.of(home), Origin.of(address)
+    return one.is_same_host(other) and (one.scheme, other.scheme) != ("https", "http")

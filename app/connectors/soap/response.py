@@ -4,10 +4,13 @@ A fault decides whatever the status is; without an envelope the status does (SOA
 not know requests.
 """
 
-import email.parser
-import email.policy
+import binascii
+import quopri
+import re
+from base64 import b64decode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from email.message import Message
 from typing import Any
 
 import msgspec
@@ -31,6 +34,8 @@ _ENVELOPES = {f"{{{namespace}}}Envelope": namespace for namespace in (SOAP_11, S
 _WRONG_ADDRESS = frozenset({404, 405, 406, 410, 415})
 _CREDENTIALS = frozenset({401, 403})
 _TOO_LARGE = 413
+_MOST_PARTS, _HEAD_BYTES, _KIND_CHARS = 100, 8192, 1000
+_PART_HEADER = re.compile(rb"^(content-id|content-transfer-encoding):[ \t]*([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,12 +73,12 @@ class SoapRules:
     ) -> Outcome:
         """What an answer means; parameters as those of `ResponseRules.interpret`."""
         envelope = None if truncated else _envelope(headers, body)
-        found = None if envelope is None else envelope.find(f"{{{etree.QName(envelope).namespace}}}Body")
+        found = None if envelope is None else _body(envelope)
         if found is None:
             return self._without_body(status, headers, body, transcript, truncated=truncated)
         fault = read_fault(found)
         if fault is not None:
-            return self._of_fault(fault, found, status, headers, transcript)
+            return self._of_fault(fault, envelope, status, headers, transcript)
         if status >= 300:  # noqa: PLR2004  # the classes of RFC 9110, 15
             return _STATUSES.interpret(status, headers, b"", transcript)
         reader = self._reader()
@@ -95,13 +100,17 @@ class SoapRules:
     def _of_fault(
         self,
         fault: SoapFault,
-        body: Any,
+        envelope: Any,
         status: int,
         headers: Mapping[str, str],
         transcript: Mapping[str, Any] | None,
     ) -> Outcome:
-        if self._fault_rules is not None:
-            ruled = self._ruled(self._fault_rules, self._reader().operation, body, transcript)
+        reader = self._reader()
+        is_believed = reader.verifier is None or _is_signed(reader.verifier, envelope)
+        if not is_believed and fault.meaning is None:  # nobody who is not known decides what becomes of a lead
+            return _error(Fault.TRANSIENT, f"an unsigned fault: {fault.reason}", transcript, ambiguous=True)
+        if is_believed and self._fault_rules is not None:
+            ruled = self._ruled(self._fault_rules, reader.operation, _body(envelope), transcript)
             if ruled.result == self._on_match:  # a rule's inverse speaks of results only
                 return replace(ruled, reason=ruled.reason or fault.reason)
         meaning = fault.meaning
@@ -157,16 +166,42 @@ def _envelope(headers: Mapping[str, str], body: bytes) -> Any:
     return parsed.value if parsed.kind == "xml" and parsed.value.tag in _ENVELOPES else None
 
 
+def _body(envelope: Any) -> Any:
+    return envelope.find(f"{{{etree.QName(envelope).namespace}}}Body")
+
+
+def _is_signed(verifier: Verifier, envelope: Any) -> bool:
+    try:
+        verifier.body(envelope)
+    except ValueError:
+        return False
+    return True
+
+
 def _root_part(kind: str, body: bytes) -> tuple[str, bytes]:
-    """The first part of a message with attachments, or the one its header names (RFC 2387)."""
-    head = f"Content-Type: {kind}\r\n\r\n".encode("latin-1", "replace")
-    message = email.parser.BytesParser(policy=email.policy.HTTP).parsebytes(head + body)
-    parts = [part for part in message.walk() if not part.is_multipart()]
-    start = str(message.get_param("start") or "").strip("<>")
-    root = next((one for one in parts if start and str(one.get("Content-ID", "")).strip("<> ") == start), None)
-    root = root or next(iter(parts), None)
-    content = root.get_payload(decode=True) if root is not None else b""
-    return "text/xml", content if isinstance(content, bytes) else b""
+    """The first part of a message with attachments, or the one its header names (RFC 2387), in time linear in its length."""
+    header = Message()
+    header["Content-Type"] = "".join(kind[:_KIND_CHARS].splitlines())
+    boundary, start = str(header.get_param("boundary") or ""), str(header.get_param("start") or "").strip("<> ")
+    sections = (b"\r\n" + body).split(b"\r\n--" + boundary.encode("latin-1", "replace"), _MOST_PARTS + 1)
+    parts = [_part(section) for section in sections[1:] if not section.startswith(b"--")] if boundary else []
+    root = next((content for name, content in parts if start and name == start), None)
+    return "text/xml", parts[0][1] if root is None and parts else root or b""
+
+
+def _part(section: bytes) -> tuple[str, bytes]:
+    """Content-ID and content of one part."""
+    head, _, content = section.partition(b"\r\n\r\n")
+    known = {name.lower(): value.strip() for name, value in _PART_HEADER.findall(head[:_HEAD_BYTES])}
+    encoding = known.get(b"content-transfer-encoding", b"").lower()
+    if encoding == b"base64":
+        try:
+            content = b64decode(content)
+        except binascii.Error:
+            content = b""
+    elif encoding == b"quoted-printable":
+        content = quopri.decodestring(content)
+    return known.get(b"content-id", b"").decode("latin-1").strip("<> "), content
 
 
 def _error(fault: Fault, reason: str, transcript: Mapping[str, Any] | None, *, ambiguous: bool = False) -> Outcome:
