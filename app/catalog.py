@@ -14,11 +14,12 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from app import connectors
+from app.config.complaints import complaints_of
 from app.config.flow import FallbackConfig
 from app.config.network import NetworkConfig
 from app.config.reference import ancestors, routed
 from app.config.schema import DestinationConfig, Document, SourceConfig
-from app.config.secrets import resolve
+from app.config.secrets import resolve, values
 from app.config.suggestion import suggest
 from app.connectors.base import Connector, TokenStore
 from app.errors import Complaint, ConfigurationFault, InvalidConfig, InvalidTemplate
@@ -123,22 +124,28 @@ def compile_document(
 def connector_settings(config: DestinationConfig, environ: Mapping[str, str]) -> BaseModel:
     """The connection settings with secrets resolved; raises `ConfigurationFault` that names what is wrong."""
     kind = connectors.load(config.type)
+    resolved = resolve(config.settings, environ=environ)
     try:
-        return kind.Settings.model_validate(resolve(config.settings, environ=environ))
+        return kind.Settings.model_validate(resolved)
     except ValidationError as error:
-        raise ConfigurationFault(f"settings of destination {config.name} are invalid: {_fields(error)}") from None
+        raise _invalid(f"settings of destination {config.name}", error, kind.Settings, resolved) from None
 
 
-def _network(config: DestinationConfig, environ: Mapping[str, str]) -> NetworkConfig | None:
+def network_settings(config: DestinationConfig, environ: Mapping[str, str]) -> NetworkConfig | None:
     """The `network` settings with secrets resolved; raises `ConfigurationFault` that names what is wrong."""
     if config.network is None:
         return None
+    resolved = resolve(config.network.model_dump(), environ=environ)
     try:
-        return NetworkConfig.model_validate(resolve(config.network.model_dump(), environ=environ))
+        return NetworkConfig.model_validate(resolved)
     except ValidationError as error:
-        raise ConfigurationFault(
-            f"network settings of destination {config.name} are invalid: {_fields(error)}"
-        ) from None
+        raise _invalid(f"network settings of destination {config.name}", error, NetworkConfig, resolved) from None
+
+
+def _invalid(what: str, error: ValidationError, model: type[BaseModel], resolved: Any) -> ConfigurationFault:
+    """Fields, what is wrong with them and the remedies; no validator repeats a value."""
+    found = "; ".join(map(str, complaints_of(error, model, resolved, whole="as a whole")))
+    return ConfigurationFault(f"{what} are invalid: {found}")
 
 
 def create_connector(step: Step, environ: Mapping[str, str], tokens: TokenStore | None = None) -> Connector[Any]:
@@ -146,9 +153,9 @@ def create_connector(step: Step, environ: Mapping[str, str], tokens: TokenStore 
     try:
         kind = connectors.load(step.config.type)
         settings = connector_settings(step.config, environ)
-        network = _network(step.config, environ)
+        network = network_settings(step.config, environ)
         config = step.config
-        return kind(
+        made = kind(
             config.name,
             settings,
             limits=config.limits,
@@ -158,6 +165,9 @@ def create_connector(step: Step, environ: Mapping[str, str], tokens: TokenStore 
         )
     except (InvalidConfig, InvalidTemplate) as error:
         raise ConfigurationFault(str(error)) from None
+    given = [config.settings, config.network.model_dump() if config.network else {}]
+    made.keep_secret(values(given, environ=environ))
+    return made
 
 
 class Catalog:

@@ -15,7 +15,7 @@ from app import feedback
 from app.catalog import Catalog
 from app.errors import Complaint, Conflict, InvalidConfig, InvalidLead
 from app.intake import Answer, Intake, Receipt, Submission
-from app.ledger import Database
+from app.ledger import Database, revision
 from app.ledger.feedback import Recorded
 from app.model import Priority
 from app.settings import settings
@@ -43,6 +43,7 @@ class Client:
         self._catalog = Catalog(self._database)
         self._intake = Intake(self._database, self._catalog)
         self._look_again = 0.0
+        self._is_usable = False
 
     def submit(
         self,
@@ -62,7 +63,7 @@ class Client:
 
         Raises `InvalidLead` with a complaint per field, `Conflict` when the key was used with other fields, and
         `Unavailable` when the ledger is out of reach: then it is not known whether the lead was taken; submit again with
-        the same key.
+        the same key. `Outdated`, one of these, tells that `leadrelay migrate` has not run yet.
         """
         [answer] = self._accept([_submission((lead, key), source, test=test, priority=priority)])
         if isinstance(answer, Receipt):
@@ -107,6 +108,7 @@ class Client:
         used for other feedback, and `Unavailable`: then report it again.
         """
         entry = {"type": type, **more} if delivery_id is None else {"delivery_id": delivery_id, "type": type, **more}
+        self._check()
         [answer] = feedback.take(self._database, [entry], actor="python")
         if isinstance(answer, Recorded):
             return answer
@@ -125,9 +127,17 @@ class Client:
         self.close()
 
     def _accept(self, submissions: list[Submission | InvalidLead]) -> list[Answer]:
+        self._check()
         self._refresh()
         taken = iter(self._intake.accept([one for one in submissions if isinstance(one, Submission)]))
         return [next(taken) if isinstance(one, Submission) else one for one in submissions]
+
+    def _check(self) -> None:
+        """See once that the ledger's tables are not older than this code; raises `Outdated`."""
+        if not self._is_usable:
+            with self._database.transaction() as connection:
+                revision.check(connection)
+            self._is_usable = True
 
     def _refresh(self) -> None:
         """Take up a newer configuration, looking for one as often as every other process does."""

@@ -21,7 +21,7 @@ from app.flow.share import leftover, split
 from app.flow.volume import UNBOUNDED, period_starts
 from app.ledger import Database, dispatch, rollup
 from app.ledger.dispatch import Queued, Survey, UnderWay
-from app.ledger.gate import Gate
+from app.ledger.gate import Gate, forget_quotas
 from app.model import Lane, Priority
 from app.repair import expire_leases, move_late, release_overlooked
 from app.settings import Settings
@@ -80,6 +80,9 @@ class Dispatcher:
         """Repair what faults left behind. Raises `Unavailable`."""
         compiled = self._catalog.current
         expire_leases(self._database, compiled)
+        unheeded = [name for name, step in compiled.steps.items() if not step.config.limits.obey_rate_headers]
+        if unheeded:  # noted before it was so, or by a worker that does not know it yet
+            forget_quotas(self._database, unheeded)
         self._probe(compiled)
         count = dispatch.requeue_lost(
             self._database, after_seconds=self._settings.queued_seconds, is_empty=self._empty_queues
@@ -114,10 +117,13 @@ class Dispatcher:
     def _one_suspect_each(self, taken: dict[str, dict[Lane, list[Queued]]]) -> dict[str, dict[Lane, list[Queued]]]:
         """Of what may have ended several workers, one goes to each destination, and with nothing else that may have."""
         surplus = []
-        for lanes in taken.values():
+        for name, lanes in taken.items():
             alone = [one for found in lanes.values() for one in found if one.alone]
             suspects = [one for one in alone if one.suspect]
-            surplus += suspects[1:] if suspects == alone else suspects
+            too_many = suspects[1:] if suspects == alone else suspects
+            # That they come back is counted, and so it must be that they went.
+            self._flows[name][1].dispatched(len(too_many), messages=0)
+            surplus += too_many
         if surplus:
             dispatch.unqueue(self._database, [one.id for one in surplus])
             left = set(surplus)
@@ -151,6 +157,7 @@ class Dispatcher:
                 now=now,
                 active=active,
                 delivering=delivering,
+                unsent=seen.unsent.get(name, 0),
                 closed_seconds=closed_seconds,
                 quota=_quota(gate) if gate else UNBOUNDED,
             )
@@ -228,7 +235,6 @@ class Dispatcher:
         try:
             self._publisher.deliver(messages)
         except Unavailable:
-            self._flows.clear()  # what is taken back now must not look as if it had been finished
             dispatch.unqueue(self._database, [delivery for _, ids in messages for delivery in ids])
             raise
         emit(Event.DISPATCHED, level=logging.DEBUG, count=sum(len(ids) for _, ids in messages), messages=len(messages))

@@ -10,6 +10,7 @@
 |   Refused                 no key, a wrong key, or a key without the scope
 |   Unavailable             a server of ours is out of reach: the ledger, if it is not
 |     BrokerUnavailable     the broker
+|     Outdated              its tables are older than this code: `leadrelay migrate` has not run yet
 |   DeliveryFault           an attempt ended without a usable answer; carries its `Fault`
 |     TransientFault        try again later
 |     PermanentFault        will never work
@@ -86,6 +87,10 @@ class Unavailable(LeadrelayError):
 
 class BrokerUnavailable(Unavailable):
     """The broker is out of reach; leads are taken all the same."""
+
+
+class Outdated(Unavailable):
+    """The ledger's tables are missing or older than this code; `leadrelay migrate` brings them up to it."""
 
 
 class DeliveryFault(LeadrelayError):

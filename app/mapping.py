@@ -5,19 +5,24 @@ contexts and payloads, nothing of connectors or how a payload becomes JSON, XML 
 
 Dots in a property's name make nested objects, whole numbers between dots make lists (`phones.0.number`). A template that
 renders to nothing (null, "", [] or {}) is left out, and so are objects and lists all of whose templates are; a literal is sent
-as it stands. What XML needs in a name (`b@attr`, `b#text`) stays in its segment.
+as it stands. What XML needs in a name (`b@attr`, `b#text`) stays in its segment; beside places of a list (`b.0`, `b.0@attr`) it
+makes them an object of places.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from app.errors import DataFault, InvalidTemplate
+from app.rendered import RenderedList, RenderedObject
 from app.templates import compile_template, is_template
 
 MAX_PROPERTIES = 1000
 MAX_LIST_ITEMS = 1000
 MAX_DEPTH = 16
+MIX = "whole numbers (a list) and names (an object) do not mix"
+_MARKED = re.compile(r"[0-9]+[@#].")
 
 _SHOWN_CHARACTERS = 120
 
@@ -56,6 +61,22 @@ def compile_mapping(mapping: Mapping[str, Any]) -> CompiledMapping:
     return CompiledMapping(_render=_compile_branch("", tree))
 
 
+def marked_places(mapping: Mapping[str, Any]) -> list[str]:
+    """Properties that give a place of a list an attribute or text of its own (`b.0@attr` beside `b.0`): for XML only."""
+    split = {name: name.split(".") for name in mapping}
+    lists = {
+        tuple(segments[:depth])
+        for segments in split.values()
+        for depth, segment in enumerate(segments)
+        if depth and segment.isascii() and segment.isdigit()
+    }
+    return [
+        name
+        for name, segments in split.items()
+        if any(_MARKED.match(one) and tuple(segments[:depth]) in lists for depth, one in enumerate(segments))
+    ]
+
+
 class _Leaf:
     """A compiled property; `literal` if it is sent whatever it is."""
 
@@ -92,12 +113,16 @@ def _compile_branch(name: str, branch: dict[str, Any]) -> Read:
     numbers = [segment for segment in branch if segment.isascii() and segment.isdigit()] if name else []
     if not numbers:
         return _object_of([(segment, leaf.read, leaf.literal) for segment, leaf in leaves.items()])
-    if len(numbers) < len(branch):
-        raise InvalidTemplate(f"property '{name}': whole numbers (a list) and names (an object) do not mix")
-    if len({int(number) for number in numbers}) < len(numbers) or max(map(int, numbers)) >= MAX_LIST_ITEMS:
+    marked = [segment for segment in branch if _MARKED.match(segment)]
+    if len(numbers) + len(marked) < len(branch):
+        raise InvalidTemplate(f"property '{name}': {MIX}")
+    places = {re.split("[@#]", segment)[0] for segment in branch}
+    if len({int(place) for place in places}) < len(places) or max(map(int, places)) >= MAX_LIST_ITEMS:
         raise InvalidTemplate(f"property '{name}': list places are different numbers from 0 to {MAX_LIST_ITEMS - 1}")
-    ordered = [leaves[number] for number in sorted(numbers, key=int)]
-    return _list_of([(leaf.read, leaf.literal) for leaf in ordered])
+    if marked:  # a list has no place for them: who writes XML makes the repeats of this
+        return _object_of([(segment, leaf.read, leaf.literal) for segment, leaf in leaves.items()])
+    ordered = sorted(numbers, key=int)
+    return _list_of([(int(number), leaves[number].read, leaves[number].literal) for number in ordered])
 
 
 def _compile_value(name: str, value: Any, depth: int = MAX_DEPTH) -> _Leaf:
@@ -111,7 +136,7 @@ def _compile_value(name: str, value: Any, depth: int = MAX_DEPTH) -> _Leaf:
             return _Leaf(_object_of([(key, leaf.read, leaf.literal) for key, leaf in entries]))
         case list() if value:
             leaves = [_compile_value(f"{name}.{place}", item, depth - 1) for place, item in enumerate(value)]
-            return _Leaf(_list_of([(leaf.read, leaf.literal) for leaf in leaves]))
+            return _Leaf(_list_of([(place, leaf.read, leaf.literal) for place, leaf in enumerate(leaves)]))
         case _:
             return _Leaf(lambda _: value, literal=True)
 
@@ -138,25 +163,36 @@ def _is_left_out(value: Any) -> bool:
 
 
 def _object_of(entries: list[tuple[str, Read, bool]]) -> Read:
+    literals = frozenset(name for name, _, literal in entries if literal)
+
     def render(context: Mapping[str, Any]) -> Any:
-        made: dict[str, Any] = {}
+        made = RenderedObject()
+        made.literal = literals
         for name, read, literal in entries:
             value = read(context)
             if literal or not _is_left_out(value):
                 made[name] = value
+        if len(made) < len(entries):
+            made.absent = frozenset(name for name, _, _ in entries if name not in made)
         return made or _ABSENT
 
     return render
 
 
-def _list_of(entries: list[tuple[Read, bool]]) -> Read:
+def _list_of(entries: list[tuple[int, Read, bool]]) -> Read:
+    literals = frozenset(place for place, _, literal in entries if literal)
+
     def render(context: Mapping[str, Any]) -> Any:
-        made = [value for read, literal in entries for value in _kept(read(context), literal=literal)]
-        return made or _ABSENT
+        made = {}
+        for place, read, literal in entries:
+            value = read(context)
+            if literal or not _is_left_out(value):
+                made[place] = value
+        if not made:
+            return _ABSENT
+        found = RenderedList(made.values())
+        found.numbers, found.literal = tuple(made), literals
+        found.absent = frozenset(place for place, _, _ in entries if place not in made)
+        return found
 
     return render
-
-
-def _kept(value: Any, *, literal: bool) -> Iterator[Any]:
-    if literal or not _is_left_out(value):
-        yield value

@@ -20,6 +20,7 @@
 | `connector.defect` | a connector raised what it should not | destination, error |
 | `migration.waits` | others keep a table locked: the migration gives way and tries again | |
 | `ledger.unavailable`, `broker.unavailable` | a server of ours is out of reach | detail |
+| `ledger.outdated` | the ledger's tables are older than this process needs: it waits for `leadrelay migrate` | detail |
 | `dispatch.failed` | the dispatcher met a defect and goes on | error |
 | `hook.unusable` | webhooks of a source cannot be taken: a secret of its hook cannot be read | source, detail |
 | `request.failed` | the API could not answer because of a defect | route, error |
@@ -66,6 +67,7 @@ class Event(StrEnum):
     CONNECTOR_DEFECT = "connector.defect"
     MIGRATION_WAITS = "migration.waits"
     LEDGER_UNAVAILABLE = "ledger.unavailable"
+    LEDGER_OUTDATED = "ledger.outdated"
     BROKER_UNAVAILABLE = "broker.unavailable"
     DISPATCH_FAILED = "dispatch.failed"
     HOOK_UNUSABLE = "hook.unusable"
@@ -121,7 +123,17 @@ def configure(settings: Settings, *, part: str) -> None:
 
 
 def emit(event: Event, *, level: int = logging.INFO, **fields: object) -> None:
-    """Log one event."""
+    """Log one event; to standard error in plain words where `configure` was not called, as in commands that end."""
+    if not structlog.is_configured():
+        structlog.configure(
+            processors=[
+                structlog.stdlib.add_log_level,
+                _clock,
+                redact_event,
+                structlog.dev.ConsoleRenderer(colors=False, pad_event_to=24),
+            ],
+            logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
+        )
     structlog.stdlib.get_logger("leadrelay").log(level, event.value, **fields)
 
 

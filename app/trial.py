@@ -1,8 +1,8 @@
-"""Trying a destination before it goes live: what it would be sent, what an answer would mean, and a real try.
+"""Trying a destination before it goes live: a lead made ready for it, a real try, a check, its fields.
 
 Shared by CLI and API. Nothing here touches the ledger but for the access tokens that workers share, where `tokens` is given: a
-try is no delivery, and neither pause, circuit nor limits of the destination are asked. Previews and interpretations reach nobody
-and need no secret.
+try is no delivery, and neither pause, circuit nor limits of the destination are asked. What can be told without them is in
+`app.dry_run`.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -14,17 +14,13 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, TypeVar
 
-import msgspec
-from pydantic import BaseModel, ConfigDict, Field
 from uuid_utils.compat import uuid7
 
 from app import connectors
 from app.answer import judged, outcome_of
 from app.catalog import Step, compile_document, create_connector
 from app.config.loading import load_destination
-from app.config.network import NetworkConfig
 from app.config.schema import Document, SourceConfig
-from app.config.standin import StandIns
 from app.config.suggestion import suggest
 from app.connectors.base import Capability, Connector, Property, Sent, TokenStore
 from app.context import context
@@ -38,19 +34,6 @@ from app.subscription import OUR_EVENTS, untold
 NO_SOURCE = SourceConfig(name="preview")
 """Reads a lead that no source is named for."""
 T = TypeVar("T")
-
-
-class Answer(BaseModel):
-    """What a destination answered, or might."""
-
-    model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True, use_attribute_docstrings=True)
-
-    status: int = Field(ge=100, le=599)
-    """HTTP status."""
-    headers: dict[str, str] = {}
-    """Headers; the case of their names does not matter."""
-    body: Any = ""
-    """The body as text; anything else is taken as JSON."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +62,7 @@ class Verdict:
         return cls(
             outcome=outcome.result.value,
             reason=outcome.reason,
-            price=None if outcome.price is None else str(outcome.price),
+            price=None if outcome.price is None else f"{outcome.price:f}",
             reference=outcome.reference,
             captured=outcome.captured,
             fault=outcome.fault.value if outcome.fault else None,
@@ -189,41 +172,12 @@ def prepare(
     return Trial(item=item, skipped=not_told or decision.skipped, notes=tuple(notes))
 
 
-def preview(step: Step, trial: Trial, *, environ: Mapping[str, str] | None = None) -> Any:
-    """The request (or message) that would be sent. With an environment its secrets are in it, else they are masked.
-
-    Masked, no reference is resolved: `${env:NAME}` stands as it is written. Raises `InvalidConfig` for a payload or settings
-    that make no request.
-    """
-    try:
-        if environ is not None:
-            with _opened(create_connector(step, environ)) as connector:
-                return connector.request(trial.item, reveal=True)
-        with _unsecret(step) as (connector, stand_ins):
-            return stand_ins.put_back(connector.request(trial.item, reveal=False))
-    except DeliveryFault as fault:
-        place = "mapping" if isinstance(fault, DataFault) else "settings"
-        raise InvalidConfig([Complaint(field=place, detail=fault.reason)]) from None
-
-
-def interpret(step: Step, answer: Answer) -> Verdict:
-    """What an answer would mean. Raises `Conflict` for a destination that does not speak HTTP."""
-    _require(step, Capability.HTTP, "do not answer over HTTP: there is nothing to interpret")
-    headers = {name.lower(): value for name, value in answer.headers.items()}
-    body = answer.body
-    if not isinstance(body, str):
-        headers.setdefault("content-type", "application/json")
-        body = msgspec.json.encode(body).decode()
-    with _unsecret(step) as (connector, _):
-        return Verdict.of(_outcome(step, connector, lambda: connector.interpret(answer.status, headers, body.encode())))
-
-
 def send(step: Step, trial: Trial, environ: Mapping[str, str], tokens: TokenStore | None = None) -> Try:
     """Send for real, once, within the destination's time limit; a lead that would be skipped is not sent."""
     if trial.skipped is not None:
         return Try.of(Outcome(result=Result.SKIPPED, reason=trial.skipped))
     try:
-        with _opened(create_connector(step, environ, tokens)) as connector:
+        with opened(create_connector(step, environ, tokens)) as connector:
             # From now: what it took to load a vendor's client is not the destination's.
             item = replace(trial.item, deadline=monotonic() + step.config.limits.timeout_seconds)
             [sent] = connector.deliver_many([item], until=item.deadline)
@@ -234,7 +188,7 @@ def send(step: Step, trial: Trial, environ: Mapping[str, str], tokens: TokenStor
 
 def check(step: Step, environ: Mapping[str, str], tokens: TokenStore | None = None) -> Check:
     """Reach the destination and log in, changing nothing. Raises `Conflict` for a type that cannot be checked."""
-    _require(step, Capability.CHECK, "cannot be checked without sending; a test sends a lead")
+    require(step, Capability.CHECK, "cannot be checked without sending; a test sends a lead")
     begun, fault = monotonic(), None
     try:
         _asked(step, environ, tokens, lambda connector: _check(connector, step.config.mapping))
@@ -245,17 +199,17 @@ def check(step: Step, environ: Mapping[str, str], tokens: TokenStore | None = No
 
 def describe(step: Step, environ: Mapping[str, str], tokens: TokenStore | None = None) -> list[Property]:
     """The other side's own fields. Raises `DeliveryFault`, and `Conflict` for a type that cannot tell them."""
-    _require(step, Capability.DESCRIBE, "do not tell what fields they have")
+    require(step, Capability.DESCRIBE, "do not tell what fields they have")
     return _asked(step, environ, tokens, lambda connector: connector.describe())
 
 
 def _asked(step: Step, environ: Mapping[str, str], tokens: TokenStore | None, ask: Callable[[Connector[Any]], T]) -> T:
     """What a connector answers; whatever it raises is a `DeliveryFault`."""
-    with _opened(create_connector(step, environ, tokens)) as connector:
+    with opened(create_connector(step, environ, tokens)) as connector:
         try:
             return ask(connector)
-        except DeliveryFault:
-            raise
+        except DeliveryFault as fault:
+            raise connector.concealed(fault) from None
         except Exception as error:  # noqa: BLE001  # translated where deliveries' are
             outcome = outcome_of(judged(step, connector, Sent(answer=error)).answer)
             raise ConfigurationFault(outcome.reason or type(error).__name__) from None
@@ -267,32 +221,15 @@ def _check(connector: Connector[Any], mapping: Mapping[str, Any]) -> None:
         raise ConfigurationFault(f"{place}: {detail}")
 
 
-def _outcome(step: Step, connector: Connector[Any], answer: Callable[[], Outcome]) -> Outcome:
-    try:
-        return answer()
-    except Exception as error:  # noqa: BLE001  # as above
-        return outcome_of(judged(step, connector, Sent(answer=error)).answer)
-
-
-def _require(step: Step, capability: Capability, otherwise: str) -> None:
+def require(step: Step, capability: Capability, otherwise: str) -> None:
+    """Raise `Conflict` for a destination of a type that has not this capability."""
     if capability not in connectors.load(step.config.type).capabilities:
         raise Conflict(f"destinations of type {step.config.type} {otherwise}")
 
 
 @contextmanager
-def _unsecret(step: Step) -> Iterator[tuple[Connector[Any], StandIns]]:
-    """A connector that knows no secret, and what stands in for them."""
-    kind, stand_ins = connectors.load(step.config.type), StandIns()
-    config = step.config
-    settings = stand_ins.settings(kind.Settings, config.settings)
-    # What describes a destination may lie where it does itself; proxies and certificates are secrets or need them.
-    network = NetworkConfig(allow=config.network.allow) if config.network is not None else None
-    with _opened(kind(config.name, settings, limits=config.limits, response=config.response, network=network)) as made:
-        yield made, stand_ins
-
-
-@contextmanager
-def _opened(connector: Connector[Any]) -> Iterator[Connector[Any]]:
+def opened(connector: Connector[Any]) -> Iterator[Connector[Any]]:
+    """The connector for as long as the block lasts."""
     try:
         yield connector
     finally:

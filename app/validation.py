@@ -8,12 +8,15 @@ from collections.abc import Callable
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from app import connectors
+from app.config.complaints import complaints_of
 from app.config.schema import DestinationConfig
 from app.config.secrets import clear_secrets, references
 from app.connectors.base import Capability, Connector
 from app.errors import InvalidConfig, InvalidTemplate
+from app.mapping import MIX, marked_places
 from app.templated import CompiledSettings, compile_settings
 
 Complain = Callable[..., None]
@@ -49,12 +52,18 @@ def _check_settings(kind: type[Connector[Any]], config: DestinationConfig, compl
         # A reference stands for its value: the schema is checked now, the value when it is used. What holds references
         # further inside is complained about all the same: something is missing there, or does not fit together.
         settings = kind.Settings.model_validate(config.settings)
+        if not kind.writes_attributes(settings):
+            for name in marked_places(config.mapping):
+                complain(f"mapping.{name}", MIX, "only an XML body repeats an element that has attributes")
         for place, detail in kind.check_mapping(settings, config.mapping):
             complain(place, detail)
     except ValidationError as error:
-        for problem in error.errors():
-            if not isinstance(problem["input"], str) or not references(problem["input"]):
-                complain(".".join(["settings", *map(str, problem["loc"])]), problem["msg"])
+        for one in complaints_of(error, kind.Settings, config.settings, whole="", counts=_is_known):
+            complain(f"settings.{one.field}".rstrip("."), one.detail, one.remedy)
+
+
+def _is_known(problem: ErrorDetails) -> bool:
+    return not isinstance(problem["input"], str) or not references(problem["input"])
 
 
 def _check_response(kind: type[Connector[Any]], config: DestinationConfig, complain: Complain) -> None:

@@ -16,14 +16,19 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+import sqlalchemy
+from alembic import command
+from alembic.config import Config
 
 from app.embedded.journal import Journal
 from app.embedded.postgres import Postgres
 from app.embedded.supervisor import Supervisor
 from app.embedded.valkey import Valkey
-from app.ledger import Database, migrate
+from app.ledger import Database, migrate, migration
 
 TEMPLATE = "leadrelay_template"
+OUTDATED = "0004"
+"""The revision of a ledger that a release before left."""
 
 
 def lacking(capability: str) -> NoReturn:
@@ -100,6 +105,21 @@ def database_url(database_server: str, template_database: str) -> Iterator[str]:
 def module_database_url(database_server: str, template_database: str) -> Iterator[str]:
     """An empty, migrated ledger shared by a module's tests."""
     with _copied(database_server, template_database) as url:
+        yield url
+
+
+@pytest.fixture
+def outdated_database_url(database_server: str) -> Iterator[str]:
+    """An empty ledger whose last migrations have not run."""
+    with _copied(database_server, "template1") as url:
+        config = Config()
+        config.set_main_option("script_location", migration.FOLDER)
+        engine = sqlalchemy.create_engine(
+            "postgresql+psycopg://", creator=lambda: psycopg.connect(url), poolclass=sqlalchemy.NullPool
+        )
+        with engine.connect() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, OUTDATED)
         yield url
 
 

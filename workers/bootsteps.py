@@ -3,11 +3,14 @@
 import gc
 import sys
 import threading
+from time import sleep
 from typing import Any
 
 from celery import bootsteps
+from celery.worker import state
 
 from app.broker import declare, delivery_queue
+from app.ledger import revision
 from app.settings import settings
 from app.telemetry import Event, emit
 from workers.lifecycle import Holding, Leader
@@ -23,8 +26,11 @@ class Relay(bootsteps.StartStopStep):  # type: ignore[misc]  # celery is untyped
         self._leader: Leader | None = None
 
     def start(self, worker: Any) -> None:
-        """Connect, take up the configuration, start to lead or wait to."""
+        """Wait for the ledger's tables, take up the configuration, start to lead or wait to."""
         found = settings()
+        for _ in revision.pending(found.required_database_url, application_name="leadrelay-worker"):
+            sleep(revision.PAUSE_SECONDS)
+            state.maybe_shutdown()
         holding = Holding.create(worker.app, found)
         holding.refresh()
         worker.app.holding = holding

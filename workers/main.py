@@ -49,6 +49,7 @@ def run(*, name: str = "worker") -> int:
         quiet=True,
     )
     worker.start()
-    app.holding.close()
+    if holding := getattr(app, "holding", None):  # none, if it was told to stop before it had its ledger
+        holding.close()
     telemetry.emit(telemetry.Event.PROCESS_STOPPED)
     return int(worker.exitcode or 0)

@@ -36,12 +36,7 @@ class Access:
         found = await self._find(secret) if secret.startswith(PREFIX) and len(secret) <= _LONGEST_SECRET else None
         if found is None:
             raise _unauthenticated("this key is unknown or revoked", error="invalid_token")
-        if scope not in found.scopes:
-            raise Problem(
-                Kind.FORBIDDEN,
-                f"this key lacks the scope '{scope}'",
-                headers={"WWW-Authenticate": f'{_CHALLENGE}, error="insufficient_scope", scope="{scope}"'},
-            )
+        require_scope(found, scope)
         return found
 
     async def _find(self, secret: str) -> Key | None:
@@ -59,6 +54,16 @@ class Access:
         except Exception:
             self._known.pop(secret, None)
             raise
+
+
+def require_scope(key: Key, scope: str, why: str | None = None) -> None:
+    """Raises `Problem` (403) when a key lacks a scope; `why` says what needs it, where that is not plain."""
+    if scope not in key.scopes:
+        raise Problem(
+            Kind.FORBIDDEN,
+            f"this key lacks the scope '{scope}'" + (f": {why}" if why else ""),
+            headers={"WWW-Authenticate": f'{_CHALLENGE}, error="insufficient_scope", scope="{scope}"'},
+        )
 
 
 def refuse_foreign(key: Key, source: str) -> None:

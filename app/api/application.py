@@ -18,11 +18,13 @@ from starlette.types import Message, Receive, Scope, Send
 from app.api import bulk, documentation, feedback, health, hook, operating, reading, submission, trial
 from app.api.problem import MEDIA_TYPE, Kind, Problem, invalid, problem_of
 from app.api.service import Service, stop
-from app.api.wire import Answering, encode
-from app.errors import Complaint, LeadrelayError
+from app.api.wire import Answering, encode, marked
+from app.errors import Complaint, LeadrelayError, Unavailable
+from app.ledger import revision
 from app.settings import Settings
 
 _READING_THREADS = 4
+_OF_THE_LEDGER = ("/v1/", "/readyz", "/metrics")
 _BY_STATUS = {
     HTTPStatus.BAD_REQUEST: Kind.MALFORMED_BODY,
     HTTPStatus.NOT_FOUND: Kind.NOT_FOUND,
@@ -59,11 +61,17 @@ class Application:
             self._app.include_router(part.router)
         documentation.add(self._app)
         self._framework = Answering(self._app)
+        self._pending: str | None = "this process has only just started; try again in a moment"
+        """Why the ledger cannot be used yet."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI's one entry (asgi.readthedocs.io)."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
+            return
+        send = marked(send)
+        if self._pending is not None and scope["path"].startswith(_OF_THE_LEDGER):
+            await Answering(self._refuse)(scope, receive, send)
         elif scope["path"] == "/v1/leads" and scope["method"] == "POST":
             await self._door(scope, receive, send)  # past the framework: a fifth of a request's cost
         elif scope["path"] == "/v1/leads/bulk" or scope["path"].startswith("/v1/hooks/"):
@@ -75,6 +83,18 @@ class Application:
         """Answer requests that wait for outcomes now: the process is about to stop."""
         self._app.state.service.waiting.release()
 
+    async def _refuse(self, _scope: Scope, _receive: Receive, _send: Send) -> None:
+        raise Unavailable(self._pending or "")
+
+    async def _follow(self, service: Service) -> None:
+        """Wait for the ledger's tables, then take up one configuration after the other."""
+        looks = revision.pending(self._settings.required_database_url, application_name="leadrelay-api")
+        while why := await service.errands.run(lambda: next(looks, None)):
+            self._pending = why
+            await asyncio.sleep(revision.PAUSE_SECONDS)
+        self._pending = None
+        await service.follow_configuration()
+
     @asynccontextmanager
     async def _lifespan(self, app: FastAPI) -> AsyncIterator[None]:
         service = Service.create(self._settings)
@@ -82,7 +102,7 @@ class Application:
         # Slow questions may not take every connection of the pool from those who submit.
         current_default_thread_limiter().total_tokens = min(_READING_THREADS, self._settings.database_pool)
         following = [
-            asyncio.create_task(service.follow_configuration()),
+            asyncio.create_task(self._follow(service)),
             asyncio.create_task(service.hooks.bring_refusals()),
         ]
         gc.freeze()  # what is there now stays: nobody's request shall wait while it is looked through for garbage

@@ -70,7 +70,11 @@ def read_value(raw: bytes) -> Any:
     try:
         return _json.decode(text(raw))
     except json.JSONDecodeError as error:
-        raise malformed(f"is not JSON: {error.msg} at {_place(error.lineno, error.colno)}") from None
+        several = error.msg == "Extra data"
+        raise malformed(
+            f"is not JSON: {error.msg} at {_place(error.lineno, error.colno)}",
+            "send one; POST /v1/leads/bulk and `leadrelay import` take a lead a line" if several else None,
+        ) from None
     except RecursionError:
         raise malformed("is nested too deeply") from None
     except ValueError:  # Python's own limit, 4,300 digits

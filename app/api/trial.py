@@ -3,15 +3,17 @@
 Secrets are those of this process's environment, as for a worker; no route shows one.
 """
 
+from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Final, TypeVar
 
 from fastapi import APIRouter
+from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict
 
-from app import trial
+from app import dry_run, trial
 from app.answer import outcome_of
-from app.api.access import refuse_bound
+from app.api.access import refuse_bound, require_scope
 from app.api.permission import Operator, Reader
 from app.api.service import Held, Service
 from app.api.view import Shape
@@ -20,10 +22,16 @@ from app.config.base import Name
 from app.errors import DeliveryFault, NotFound
 from app.ledger.key import Key
 from app.ledger.token import Tokens
+from app.reply import Answer
 from app.settings import secret_environment
-from app.trial import Answer, Trial
+from app.trial import Trial
 
+R = TypeVar("R")
 router = APIRouter(prefix="/v1/destinations/{name}", tags=["destinations"])
+_FETCHED: Final = (
+    "the WSDL of this destination is at an address and has to be fetched; "
+    "use a key that has it, or name the WSDL as a file"
+)
 
 
 class TrialLead(BaseModel):
@@ -105,17 +113,24 @@ class Property(Shape):
 
 
 @router.post("/preview", summary="What it would be sent for a lead")
-def preview(name: str, given: TrialLead, service: Held, key: Reader) -> Preview:
-    """Sends nothing and needs no secret."""
+async def preview(name: str, given: TrialLead, service: Held, key: Reader) -> Preview:
+    """Sends nothing and needs no secret. A WSDL at an address is fetched for it, without credentials, for keys with `operate`."""
     step = _step(service, name, key)
-    made = _prepared(service, step, given)
-    return Preview(request=trial.preview(step, made), skipped=made.skipped, notes=list(made.notes))
+
+    def show() -> Preview:
+        made = _prepared(service, step, given)
+        request = dry_run.preview(step, made, environ=secret_environment())
+        return Preview(request=request, skipped=made.skipped, notes=list(made.notes))
+
+    return await _told(service, step, key, show)
 
 
 @router.post("/interpret", summary="What an answer of it would mean")
-def interpret(name: str, answer: Answer, service: Held, key: Reader) -> Verdict:
-    """Applies the destination's response rules; 409 for a type that does not speak HTTP."""
-    return Verdict.model_validate(trial.interpret(_step(service, name, key), answer))
+async def interpret(name: str, answer: Answer, service: Held, key: Reader) -> Verdict:
+    """Applies the destination's response rules; 409 for a type that does not speak HTTP. Fetches as `preview` does."""
+    step = _step(service, name, key)
+    tell = partial(dry_run.interpret, step, answer, environ=secret_environment())
+    return Verdict.model_validate(await _told(service, step, key, tell))
 
 
 @router.post("/test", summary="Send it a lead for real, marked as a test")
@@ -163,6 +178,14 @@ def _step(service: Service, name: str, key: Key) -> Step:
     if step is None:
         raise NotFound(f"there is no destination {name!a}")
     return step
+
+
+async def _told(service: Service, step: Step, key: Key, tell: Callable[[], R]) -> R:
+    """What can be told of a destination; reading it is enough for that unless somebody has to be reached first."""
+    if not await run_in_threadpool(dry_run.fetches, step):
+        return await run_in_threadpool(tell)
+    require_scope(key, "operate", _FETCHED)
+    return await service.reach.run(tell, seconds=step.config.limits.timeout_seconds)
 
 
 def _prepared(service: Service, step: Step, given: TrialLead, *, as_test: bool = False) -> Trial:

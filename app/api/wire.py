@@ -63,6 +63,17 @@ async def send_problem(send: Send, problem: Problem) -> None:
     await send_answer(send, problem.status, encode(problem.document()), headers)
 
 
+def marked(send: Send) -> Send:
+    """The same, with what every answer says; for the outermost door alone, since doors stand within doors."""
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], *_ALWAYS]
+        await send(message)
+
+    return sending
+
+
 class Answering:
     """The same door, whose exceptions become problems as long as no answer was begun; defects are logged."""
 
@@ -76,9 +87,7 @@ class Answering:
 
         async def watched(message: Message) -> None:
             nonlocal begun
-            if not begun:
-                begun = True
-                message["headers"] = [*message["headers"], *_ALWAYS]
+            begun = True
             await send(message)
 
         try:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -110,7 +111,8 @@ def _show(stack: Stack, *, leads: int, faults: bool) -> int:
     database = Database(stack.database_url, size=2)
     try:
         with _faults(stack.sandbox_url) if faults else nullcontext(None) as storm:
-            run = _Run(database, _submit(stack, leads), storm)
+            begun = datetime.now(UTC)
+            run = _Run(database, _submit(stack, leads), storm, begun=begun)
             standings = run.watch()
         return _conclude(database, standings, faults=faults)
     finally:
@@ -162,9 +164,10 @@ def _faults(sandbox_url: str) -> Iterator[_Storm]:
 
 
 class _Run:
-    """The deliveries of one demo on their way."""
+    """The deliveries of one demo on their way, and those of what is told of them to whoever wants to know."""
 
-    def __init__(self, database: Database, ids: Sequence[UUID], storm: _Storm | None) -> None:
+    def __init__(self, database: Database, ids: Sequence[UUID], storm: _Storm | None, *, begun: datetime) -> None:
+        self._begun = begun
         self._database = database
         self._ids = ids
         self._storm = storm
@@ -185,7 +188,7 @@ class _Run:
             last: Mapping[str, Standing] = {}
             moved = time.monotonic()
             while True:
-                found = progress(self._database, self._ids)
+                found = progress(self._database, self._ids, events_after=self._begun)
                 if found != last:
                     last, moved = found, time.monotonic()
                     self._draw(found)
@@ -201,7 +204,7 @@ class _Run:
                 self._tasks[name] = self._bars.add_task(name, total=sum(one.counts.values()), states="")
             total = sum(one.counts.values())
             states = "  ".join(f"{coloured(word)} {number:,}" for word, number in _words(one).items())
-            self._bars.update(self._tasks[name], completed=total - _open(one), states=states)
+            self._bars.update(self._tasks[name], completed=total - _open(one), total=total, states=states)
         return self._bars
 
 

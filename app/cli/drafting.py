@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import requests
 import typer
+from pydantic import ValidationError
 from rich.markup import escape
 
 from app import connectors
@@ -14,10 +15,12 @@ from app.cli.file import STDIN, read_input
 from app.cli.output import print_json, print_table, say
 from app.config.network import NetworkConfig
 from app.config.schema import LimitsConfig
+from app.connectors._guard import is_metadata
 from app.connectors._transport import Session, exchange, session
 from app.draft.curl import read_command
-from app.draft.destination import FILL_IN, TO_MAP, Draft, draft
+from app.draft.destination import draft
 from app.draft.document import MOST_BYTES, Document
+from app.draft.line import FILL_IN, TO_MAP, Draft
 from app.draft.operation import from_operation
 from app.draft.writing import write
 from app.errors import Complaint, InvalidInput
@@ -83,13 +86,24 @@ def import_openapi(
 def _content(document: str) -> bytes:
     if not document.startswith(("http://", "https://")):
         return read_input(document, most_bytes=MOST_BYTES)
-    with _session(document) as through:
+    with _session(document, "document") as through:
         return _fetched(through, document, most_bytes=MOST_BYTES, field="document")
 
 
-def _session(address: str) -> Session:
-    # The person who names an address means it, wherever it is; what it redirects to or imports is another matter.
-    network = NetworkConfig(allow=[urlsplit(address).hostname or ""])
+def _session(address: str, field: str) -> Session:
+    # The person who names an address means it, wherever it is; what it redirects to or imports is another matter. A metadata
+    # service has no document of an API, only credentials: whoever names it was talked into it.
+    try:
+        host = urlsplit(address).hostname or ""
+    except ValueError:
+        raise InvalidInput([Complaint(field=field, detail="is not a web address")]) from None
+    if is_metadata(host):
+        detail = "is at the address of a cloud's metadata service, which is refused"
+        raise InvalidInput([Complaint(field=field, detail=detail)])
+    try:
+        network = NetworkConfig(allow=[host])
+    except ValidationError:  # written as no entry of `allow` is: judged as any other then
+        network = NetworkConfig()
     return session(LimitsConfig(timeout_seconds=FETCH_SECONDS), network)
 
 
@@ -110,7 +124,7 @@ def describe_wsdl(wsdl: str, *, operation: str | None, port: str | None, as_json
     from app.draft.soap import Offer, from_operation, read  # noqa: PLC0415  # its driver is an extra
 
     if wsdl.startswith(("http://", "https://")):
-        with _session(wsdl) as through:
+        with _session(wsdl, "wsdl") as through:
             found = read(wsdl, lambda one: _fetched(through, one, most_bytes=MOST_BYTES, field="wsdl"))
     else:
         found = read(wsdl, None)

@@ -20,7 +20,7 @@ from app.api.problem import Kind, Problem, malformed, problem_of, shown
 from app.cli.file import Format, form_of, open_input, open_output, progress, rows
 from app.cli.output import plural, say
 from app.cli.send import Class, Source
-from app.cli.session import check_reachable, current_tables
+from app.cli.session import check_usable
 from app.client import Client, Entry
 from app.errors import Conflict, InvalidLead, NotFound, Unavailable
 from app.intake import Receipt
@@ -56,15 +56,14 @@ def import_(
     form = form or form_of(file)
     with ExitStack() as stack:
         stream, size = stack.enter_context(open_input(file))
-        check_reachable(settings().required_database_url)
+        check_usable(settings().required_database_url)
         out = stack.enter_context(open_output(report))
         tally = Tally(out=out, key_field=key_field)
         client = stack.enter_context(Client())
         advance = stack.enter_context(progress(size, "importing"))
         begun = time.monotonic()
         try:
-            with current_tables():
-                _run(client, rows(stream, form, advance), source, tally, priority)
+            _run(client, rows(stream, form, advance), source, tally, priority)
         except Unavailable as error:
             raise Unavailable(_broken_off(tally, str(error))) from None
     _summarise(tally, time.monotonic() - begun)

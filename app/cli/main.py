@@ -1,7 +1,7 @@
 """The entry of `leadrelay`: every command's name, and how what goes wrong is said.
 
 A command's module is imported when it is called and not before, so that `leadrelay --help` stays fast; help comes from
-the table below. Exit codes: 0 ok, 1 said no, 2 usage, 3 a server of ours is out of reach.
+the table below. Exit codes: 0 ok, 1 said no, 2 usage, 3 a server of ours is out of reach, or the ledger's tables too old.
 """
 
 import logging
@@ -124,7 +124,7 @@ def _group() -> Any:
         cls=Commands,
         help="leadrelay takes inbound leads and delivers each one to every destination it is routed to.",
         epilog="Settings are environment variables: docs/reference/settings.md. Exit codes: 0 ok, 1 said no, 2 usage, "
-        "3 a server of ours is out of reach.",
+        "3 a server of ours is out of reach, or the ledger's tables are too old.",
     )
     for name, entry in COMMANDS.items():
         app.command(name, help=entry.help, rich_help_panel=entry.panel)(_outline)
@@ -156,7 +156,8 @@ def run(arguments: Sequence[str]) -> int:
 
 def _explain(error: Exception) -> int:
     """Say what went wrong, a line for each thing; the exit code it deserves."""
-    from app.errors import InvalidInput, LeadrelayError, Unavailable  # noqa: PLC0415  # not needed for --help
+    from app.api.problem import Problem  # noqa: PLC0415  # not needed for --help
+    from app.errors import InvalidInput, LeadrelayError, Unavailable  # noqa: PLC0415  # as above
 
     match error:
         case typer.TyperException():
@@ -166,7 +167,7 @@ def _explain(error: Exception) -> int:
         case typer.Abort():
             say_error("nothing was done")
             return NO
-        case InvalidInput():
+        case InvalidInput() | Problem(complaints=(_, *_)):
             for complaint in error.complaints:
                 say_error(str(complaint))
             return NO

@@ -72,7 +72,8 @@ def flower() -> None:
 def sandbox() -> None:
     """Run the stand-in destinations.
 
-    Salesforce, HubSpot, a lead buyer and a mail server, with faults on demand; what arrives is kept in memory.
+    Salesforce, HubSpot, a lead buyer, a mail server and a subscriber of webhooks, with faults on demand; what arrives is
+    kept in memory.
     Listens on LEADRELAY_SANDBOX_PORT (8100, HTTP; open it in a browser) and LEADRELAY_SANDBOX_SMTP_PORT (8125).
     """
     from app.sandbox.server import serve  # noqa: PLC0415  # see the top

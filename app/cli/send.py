@@ -10,7 +10,7 @@ from app.api.body import read_json
 from app.api.view import Outcome, Routed, Submitted
 from app.cli.file import read_input
 from app.cli.output import Json, coloured, print_json, print_table, print_text, say
-from app.cli.session import check_reachable, current_tables, ledger
+from app.cli.session import check_usable, ledger
 from app.client import Client
 from app.intake import Receipt
 from app.ledger import Database, query
@@ -49,8 +49,8 @@ def send(
     delivered, rejected or skipped.
     """
     fields = read_json(read_input(file, most_bytes=settings().max_body_bytes))
-    check_reachable(settings().required_database_url)
-    with Client() as client, current_tables():
+    check_usable(settings().required_database_url)
+    with Client() as client:
         receipt = client.submit(fields, source=source, key=key, priority=priority)
     for name, complaint in receipt.invalid.items():
         say(f"[yellow]note:[/yellow] {name} {complaint}; it was taken as text")

@@ -10,52 +10,47 @@ from contextlib import contextmanager
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 
-from app.errors import Complaint, InvalidConfig, NotFound, Unavailable
-from app.ledger import Database
-from app.ledger.database import LedgerError, connect
+from app.errors import Complaint, InvalidConfig, Unavailable
+from app.ledger import Database, revision
+from app.ledger.database import Connection, connect, translated
 from app.settings import settings
-
-UNDEFINED_TABLE, UNDEFINED_COLUMN = "42P01", "42703"
 
 
 @contextmanager
 def ledger() -> Iterator[Database]:
     """The ledger, for as long as the block lasts.
 
-    Raises `Unavailable` at once when it is out of reach, and `NotFound` when its tables are missing or older than this
-    version.
+    Raises `Unavailable` at once when it is out of reach, `Outdated` when its tables are missing or older than this version.
     """
     url = settings().required_database_url
-    check_reachable(url)
+    check_usable(url)
     database = Database(url, size=2, application_name="leadrelay-cli")
     try:
-        with current_tables():
-            yield database
+        yield database
     finally:
         database.close()
 
 
+def check_usable(url: str) -> None:
+    """Raise as `check_reachable` does, and `Outdated`."""
+    with _reached(url) as connection, translated():
+        revision.check(connection)
+
+
 def check_reachable(url: str) -> None:
     """Raise `Unavailable` that says where the ledger was looked for, `InvalidConfig` for no address at all."""
+    _reached(url).close()
+
+
+def _reached(url: str) -> Connection:
     place = _place(url)
     try:
-        connect(url, application_name="leadrelay-cli").close()
+        return connect(url, application_name="leadrelay-cli")
     except Unavailable:
         raise Unavailable(
             f"no PostgreSQL takes us in at {place}; start it (`leadrelay up` starts one of its own), "
             "or correct LEADRELAY_DATABASE_URL"
         ) from None
-
-
-@contextmanager
-def current_tables() -> Iterator[None]:
-    """Turn complaints about missing tables into what to do about them."""
-    try:
-        yield
-    except LedgerError as error:
-        if any(code in str(error) for code in (UNDEFINED_TABLE, UNDEFINED_COLUMN)):
-            raise NotFound("the ledger's tables are missing or of an older version; run `leadrelay migrate`") from None
-        raise
 
 
 def actor() -> str:

@@ -19,7 +19,7 @@ from app.embedded.parts import sandbox_address
 from app.embedded.stack import up as run_stack
 from app.errors import InvalidConfig
 from app.ledger import Database, key, version
-from app.sandbox import buyer, hubspot_answer, salesforce_login
+from app.sandbox import buyer, hubspot_answer, salesforce_login, subscriber
 from app.settings import Settings, settings
 
 KEY_NAME = "first key"
@@ -31,8 +31,8 @@ def up() -> None:
     PostgreSQL, Valkey, the HTTP API, one worker per core, Flower and the sandbox, with their data in LEADRELAY_HOME
     (.leadrelay) and the configuration of LEADRELAY_CONFIG_DIR (config). Started again, it goes on where it was.
     LEADRELAY_DATABASE_URL and LEADRELAY_BROKER_URL use existing servers instead. For the example configuration it sets the
-    sandbox's addresses and credentials as SANDBOX_URL, SANDBOX_SMTP_PORT, SANDBOX_BUYER_KEY,
-    SANDBOX_SALESFORCE_CLIENT_ID, SANDBOX_SALESFORCE_CLIENT_SECRET and SANDBOX_HUBSPOT_TOKEN, unless they are set.
+    sandbox's addresses and credentials as SANDBOX_URL, SANDBOX_SMTP_PORT, SANDBOX_BUYER_KEY, SANDBOX_SALESFORCE_CLIENT_ID,
+    SANDBOX_SALESFORCE_CLIENT_SECRET, SANDBOX_HUBSPOT_TOKEN and SANDBOX_SUBSCRIBER_SECRET, unless they are set.
     """
     found = settings()
     code = run_stack(found, prepare=prepare, environment=introduce_sandbox(found))
@@ -57,6 +57,7 @@ def sandbox_environment(address: Address, smtp_port: int) -> Mapping[str, str]:
         "SANDBOX_SALESFORCE_CLIENT_ID": salesforce_login.CLIENT_ID,
         "SANDBOX_SALESFORCE_CLIENT_SECRET": salesforce_login.CLIENT_SECRET,
         "SANDBOX_HUBSPOT_TOKEN": hubspot_answer.TOKEN,
+        "SANDBOX_SUBSCRIBER_SECRET": subscriber.SECRET,
     }
 
 

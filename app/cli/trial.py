@@ -13,7 +13,7 @@ import typer
 from pydantic import ValidationError
 from rich.markup import escape
 
-from app import operations, trial
+from app import dry_run, operations, trial
 from app.api.body import read_json
 from app.catalog import Step
 from app.cli.drafting import describe_wsdl
@@ -25,8 +25,9 @@ from app.config.schema import Document
 from app.errors import InvalidInput
 from app.ledger.token import Tokens
 from app.model import Result
+from app.reply import Answer
 from app.settings import secret_environment, settings
-from app.trial import Answer, Trial
+from app.trial import Trial
 
 SUFFIXES = frozenset({".yaml", ".yml"})
 
@@ -60,13 +61,14 @@ def preview(
     recipients. Without --reveal no secret has to be there: those under secret names are masked, and elsewhere references stand
     as they are written. For a destination that comes after others, --steps says what these captured, such as
     {"verify": {"outcome": "success", "score": 72}}. That the lead would be skipped is said on stderr.
+    A WSDL at an address is fetched for it, without credentials.
     """
     given = _read(lead, steps)
     with _trying(destination, source) as tried:
         made = _prepared(tried, given, source)
     if made.skipped is not None:
         say(f"[yellow]note:[/yellow] this lead would be skipped: {escape(made.skipped)}")
-    print_json(trial.preview(tried.step, made, environ=secret_environment() if reveal else None))
+    print_json(dry_run.preview(tried.step, made, environ=secret_environment(), reveal=reveal))
 
 
 def interpret(
@@ -86,7 +88,7 @@ def interpret(
     except ValidationError as error:
         raise InvalidInput(complaints_of(error, Answer, given)) from None
     with _trying(destination) as tried:
-        print_json(trial.interpret(tried.step, answer))
+        print_json(dry_run.interpret(tried.step, answer, environ=secret_environment()))
 
 
 def try_out(destination: Dest, lead: Lead, source: Source = None, steps: Steps = None) -> None:

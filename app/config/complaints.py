@@ -4,7 +4,7 @@ Knows the schema of the model that was tried and the data it was tried on, nothi
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from pydantic import BaseModel, ValidationError
@@ -43,12 +43,21 @@ class Lines(Protocol):
 
 
 def complaints_of(
-    error: ValidationError, model: type[BaseModel], data: Any, origin: Lines | None = None, *, whole: str = "file"
+    error: ValidationError,
+    model: type[BaseModel],
+    data: Any,
+    origin: Lines | None = None,
+    *,
+    whole: str = "file",
+    counts: Callable[[ErrorDetails], bool] = lambda _: True,
 ) -> list[Complaint]:
-    """One complaint for each thing wrong with `data`, named `whole`, as a `model`; `origin` adds file and line."""
+    """One complaint for each thing wrong with `data`, named `whole`, as a `model`; `origin` adds file and line.
+
+    `counts` tells which of pydantic's errors are to be heard.
+    """
     schema = model.model_json_schema()
     details: dict[str, tuple[list[str], str | None]] = {}
-    for problem in error.errors(include_url=False):
+    for problem in filter(counts, error.errors(include_url=False)):
         path = _path(problem, data)
         texts, _ = details.setdefault(".".join(path), ([], _remedy(problem, path, schema)))
         texts.append(_detail(problem))
@@ -69,6 +78,8 @@ def complaints_of(
 
 def _path(problem: ErrorDetails, data: Any) -> list[str]:
     """The location as places in the data: without the names pydantic gives to the members of a union."""
+    if "detail" in problem.get("ctx", {}):  # of our own, which names places of the data, also such as are not there
+        return [str(part) for part in problem["loc"]]
     path: list[str] = []
     value = data
     for place, part in enumerate(problem["loc"]):

@@ -19,6 +19,7 @@ from app.config.base import SECRET_REFERENCE, Strict
 _LABEL = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
 # A name that ends in a number is an address to most resolvers, whatever its spelling.
 _HOST = re.compile(rf"(\*\.)?({_LABEL}\.)*(?![0-9]+$|0x[0-9a-f]*$){_LABEL}")
+_USER = re.compile("//.*@")
 _MAPPED = IPv6Network("::ffff:0:0/96")
 
 
@@ -119,6 +120,11 @@ class NetworkConfig(Strict):
     """PEM file with its private key; not needed where the certificate's file holds it."""
     key_password: str | None = Field(None, examples=["${env:CLIENT_KEY_PASSWORD}"], repr=False)
     """Password of the private key."""
+
+    def without_credentials(self) -> "NetworkConfig":
+        """The same way with nothing on it that says who we are: no user at the proxy, no certificate of ours."""
+        proxy = self.proxy and _USER.sub("//", self.proxy)
+        return NetworkConfig(allow=self.allow, proxy=proxy, ca=self.ca)
 
     @model_validator(mode="after")
     def _key_has_a_certificate(self) -> "NetworkConfig":

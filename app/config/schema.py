@@ -106,6 +106,8 @@ class LimitsConfig(Strict):
     """Most successes in a day and a month."""
     adaptive: bool = False
     """Find out by itself how much at once the destination stands, up to `window`: less on errors and slowness, then more."""
+    obey_rate_headers: bool = True
+    """Keep to the rate limit that its answers tell of (`RateLimit`, `X-RateLimit-Remaining`); Retry-After counts anyway."""
 
 
 class SearchConfig(Strict):

@@ -48,6 +48,11 @@ def references(value: Any) -> list[str]:
     return [found.group() for _, text in _texts(value, ()) for found in SECRET_REFERENCE.finditer(text)]
 
 
+def values(value: Any, *, environ: Mapping[str, str]) -> set[str]:
+    """What the references in the value's texts stand for; raises as `resolve`."""
+    return {_look_up(found, environ) for _, text in _texts(value, ()) for found in SECRET_REFERENCE.finditer(text)}
+
+
 def looks_like_secret(name: str, value: Any) -> bool:
     """Whether a setting of this name holds a secret in clear: `password`, `apiKey`, `Authorization`, a URL with a password."""
     if not isinstance(value, str) or not value or SECRET_REFERENCE.search(value):

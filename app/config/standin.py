@@ -24,6 +24,8 @@ _NUMBER = "{number}"
 _BYTES = "{number}0000000"
 _KEYS: Mapping[str, Callable[[], rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey]] = {
     "{ec key}": lambda: ec.generate_private_key(ec.SECP256R1()),
+    "{ec key of 384 bits}": lambda: ec.generate_private_key(ec.SECP384R1()),
+    "{ec key of 521 bits}": lambda: ec.generate_private_key(ec.SECP521R1()),
     "{rsa key}": lambda: rsa.generate_private_key(public_exponent=65537, key_size=2048),
 }
 _SIGNING = f"whsec_{_NUMBER}{'0' * 27}"

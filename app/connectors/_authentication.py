@@ -7,6 +7,7 @@ from the beginning. It may not know where tokens and keys come from.
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from app.connectors._concealment import Carried
 from app.connectors._token import SharedToken
 from app.connectors._transport import Answer, Origin, Session
 from app.errors import ConfigurationFault, DeliveryFault
@@ -47,11 +48,12 @@ class Authenticator(Protocol):
 
 
 class Authenticated:
-    """A session whose requests carry credentials made for each."""
+    """A session whose requests carry credentials made for each, of which `carried` knows the last."""
 
-    def __init__(self, through: Session, how: Authenticator) -> None:
+    def __init__(self, through: Session, how: Authenticator, carried: Carried) -> None:
         self._session = through
         self._how = how
+        self._carried = carried
 
     def send_message(self, origin: Origin, message: bytes, *, deadline: float, **options: Any) -> Answer:
         """As `Session.send_message`; `message` has no credentials yet."""
@@ -61,6 +63,7 @@ class Authenticated:
             added = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
             if added.count("\n") != len(headers) or added.count("\r") != len(headers) or not added.isascii():
                 raise ConfigurationFault("the credentials hold characters that headers cannot carry", unsent=True)
+            self._carried.put(headers.values())
             whole = line + joint + added.encode("ascii") + rest
             return self._session.send_message(origin, whole, deadline=deadline, **options)
 

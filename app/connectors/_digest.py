@@ -17,6 +17,8 @@ from app.connectors._transport import Answer
 from app.errors import ConfigurationFault
 
 ALGORITHMS: Mapping[str, str] = {"md5": "md5", "sha-256": "sha256"}
+_BY_SETTING: Mapping[str, tuple[str, str]] = {"basic": ("Basic", "basic"), "bearer": ("Bearer", "bearer")}
+"""Schemes that another setting is for."""
 _CHALLENGE = re.compile(
     r"[\s,]*(?:(?P<scheme>[\w-]+)[ \t]+(?=[\w-]+[ \t]*=)|(?P<name>[\w-]+)[ \t]*=[ \t]*"
     r'(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<plain>[^\s,"]*))|(?P<other>[^\s,]+))'
@@ -87,8 +89,10 @@ class Digest:
             return answer
         if known is not None and self._challenges.get(host) is known:
             self._challenges.pop(host, None)
-        challenge = chosen(answer.headers.get("www-authenticate", ""))
+        header = answer.headers.get("www-authenticate", "")
+        challenge = chosen(header)
         if challenge is None:
+            _complain_of_others(header)
             return answer
         answer = send(self._answering(challenge, request))
         if answer.status != UNAUTHORIZED:
@@ -114,6 +118,18 @@ def chosen(header: str) -> Challenge | None:
     if asked:
         raise ConfigurationFault("the destination asks for Digest other than MD5 or SHA-256 with qop auth")
     return None
+
+
+def _complain_of_others(header: str) -> None:
+    """Raise `ConfigurationFault` where other schemes than Digest are asked for: another password would change nothing."""
+    asked = [scheme for scheme, _ in challenges(header) if scheme != "digest"]
+    if asked and len(asked) == len(list(challenges(header))):
+        known = _BY_SETTING.get(asked[0])
+        names = f"{known[0]} authentication" if known else "another kind of authentication"
+        remedy = f"set auth.{known[1]} in place of auth.digest" if known else "ask which, and set auth"
+        shown = {"status": UNAUTHORIZED, "headers": {"www-authenticate": header}}
+        reason = f"HTTP {UNAUTHORIZED}: the destination asks for {names}, not for Digest: {remedy}"
+        raise ConfigurationFault(reason, transcript={"response": shown})
 
 
 def challenges(header: str) -> Iterator[tuple[str, Mapping[str, str]]]:

@@ -118,6 +118,14 @@ class Guard:
         )
 
 
+def is_metadata(host: str) -> bool:
+    """Whether a host is written as the address of a cloud's metadata service, whatever form of address carries it."""
+    try:
+        return kind_of(list(_forms(ip_address(host)))) == _METADATA_KIND
+    except ValueError:
+        return False
+
+
 def kind_of(forms: Iterable[Address]) -> str | None:
     """What sets an address apart, in any of its forms; None if it is public in all of them."""
     kinds = [_kind(form) for form in forms]

@@ -5,30 +5,36 @@ the text. Everything here treats the body as hostile. It may not know statuses, 
 """
 
 import re
-from codecs import BOM_UTF8, lookup
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Literal
 
 import msgspec
+from cssselect import HTMLTranslator, SelectorError
 from lxml import etree
-from lxml.cssselect import CSSSelector
 
+from app.connectors._cost import Cost
 from app.errors import InvalidTemplate
+from app.media import Kind, declared, decoded, media
 
 Format = Literal["auto", "json", "xml", "html", "text"]
-Kind = Literal["json", "xml", "html", "text"]
 
 DOCUMENT_BYTES = 16_384
 """A longer document is not kept as captured data: later steps use values, not archives."""
 _LEVELS = 64
 """Deeper JSON is text: whoever walks or stores it later must not run out of stack."""
 _PREFIXED = re.compile(r"\w:(?!:)")
-_CHARSET = re.compile(r"""charset\s*=\s*["']?([\w.:-]+)""", re.IGNORECASE)
 
-# Python's own notions, and those that can smuggle lone surrogates in, which no database keeps.
-_ODD_CHARSETS = frozenset({"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape", "utf-7"})
+_SELECTORS = HTMLTranslator()
+# A name in JSON may be an HTML element's, too. These are looked for in pages; `code`, `data` or `title` rather in JSON.
+_PAGE_ELEMENT = re.compile(
+    "html|div|span|p|h[1-6]|a|b|i|u|em|strong|small|font|center|ul|ol|li|dl|dt|dd|table|thead|tbody|tfoot|tr|td|th|"
+    "caption|form|fieldset|legend|label|input|button|select|textarea|pre|blockquote|section|article|main|nav|aside|"
+    "header|footer|img|hr"
+)
+_NAMES = re.compile(r"([^\W\d][\w-]*)(?:\.(?:[\w-]+|\*))*")
+_NAME_OF_KIND: Mapping[Kind, str] = {"json": "JSON", "xml": "XML", "html": "HTML"}
+_MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]{1,60}/[\w!#$&^.+-]{1,60}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +57,16 @@ class Parsed:
         return _plain(self.value) if self.kind == "xml" else self.text
 
 
+class TooLong(TimeoutError):
+    """A path would take too long on this document."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Compiled:
+    xpath: etree.XPath
+    cost: Cost
+
+
 class Path:
     """A path compiled once for every kind of body it can mean something in.
 
@@ -59,46 +75,74 @@ class Path:
     `format` allows.
     """
 
-    __slots__ = ("_css", "_json", "_prefixed", "_xpath", "text")
+    __slots__ = ("_css", "_json", "_kinds", "_prefixed", "_xpath", "text")
 
     def __init__(self, text: str, *, format: Format = "auto") -> None:  # noqa: A002  # the word of the configuration
         self.text = text
         segments = text.split(".")
         self._json = segments if format in {"auto", "json"} and all(segments) and not text.startswith("/") else None
-        self._xpath = _compiled(etree.XPath, text) if format in {"auto", "xml", "html"} else None
-        self._css = (
-            _compiled(lambda path: CSSSelector(path, translator="html"), text) if format in {"auto", "html"} else None
-        )
+        self._xpath = _compiled(str, text) if format in {"auto", "xml", "html"} else None
+        self._css = _compiled(_SELECTORS.css_to_xpath, text) if format in {"auto", "html"} else None
         self._prefixed = _PREFIXED.search(text) is not None
         if not (self._json or self._xpath or self._css):
             raise InvalidTemplate(f"{text!r} is not a path into {'a response' if format == 'auto' else format}")
+        self._kinds = self._meant(format)
 
     def values(self, parsed: Parsed) -> Sequence[Any]:
-        """What the path finds: JSON values, elements or strings; nothing in a body of another kind."""
+        """What the path finds: JSON values, elements or strings; nothing in a body of another kind.
+
+        Raises `TooLong` where that would take longer than about a second.
+        """
         if parsed.kind == "json" and self._json is not None:
             return _walk(parsed.value, self._json)
-        if parsed.kind == "xml" and self._xpath is not None:
-            return _evaluate(self._xpath, parsed.value, prefixed=self.text if self._prefixed else None)
         if parsed.kind == "html" and self._css is not None:
-            found: Sequence[Any] = self._css(parsed.value)
-            return found
-        if parsed.kind == "html" and self._xpath is not None:
-            return _evaluate(self._xpath, parsed.value, prefixed=self.text if self._prefixed else None)
+            return _evaluate(self._css, parsed, prefixed=None)
+        if parsed.kind in {"xml", "html"} and self._xpath is not None:
+            return _evaluate(self._xpath, parsed, prefixed=self.text if self._prefixed else None)
         return ()
+
+    def complaint(self, parsed: Parsed, content_type: str) -> str | None:
+        """Why a body that is not empty is none that the path could find something in, if so: it says what came.
+
+        `content_type` is the one that the body came with.
+        """
+        if parsed.kind in self._kinds or not parsed.text.strip() or self.values(parsed):
+            return None
+        declared = content_type.partition(";")[0].strip().lower()
+        came = declared if _MEDIA_TYPE.fullmatch(declared) else "of no known type"
+        if parsed.kind == "text" and media(content_type)[0] in self._kinds:
+            came = f"unreadable {came}"
+        wanted = " or ".join(name for kind, name in _NAME_OF_KIND.items() if kind in self._kinds)
+        return f"the answer is {came}, no {wanted}"
+
+    def _meant(self, format: Format) -> frozenset[Kind]:  # noqa: A002  # as above
+        """The kinds of body it is a path into: one that begins with no element's name (`outcome.code`) is none into HTML."""
+        if format != "auto":
+            return frozenset({format})
+        kinds: set[Kind] = set()
+        names = _NAMES.fullmatch(self.text) if self._json is not None else None
+        if self._json is not None:
+            kinds.add("json")
+        if self._xpath is not None:
+            kinds.add("xml")
+        if (self._css is not None or self._xpath is not None) and (names is None or _PAGE_ELEMENT.fullmatch(names[1])):
+            kinds.add("html")
+        return frozenset(kinds)
 
 
 def parse(body: bytes, content_type: str, *, format: Format = "auto") -> Parsed:  # noqa: A002  # as above
     """Read a body as `format`, or as its Content-Type says; one that does not parse so is text."""
-    kind, charset = _media(content_type)
+    kind, charset = media(content_type)
     if format != "auto":
         kind = format
-    text = _decoded(body, charset)
+    text, charset = _decoded(body, kind, charset)
     value: Any = None
     try:
         if kind == "json":
             value = _json(text)
         elif kind == "xml":
-            value = _xml(body, charset)
+            # The parser's own name of the charset where the document has one: it knows more of them.
+            value = _xml(body, None if charset == declared(text, kind) else charset)
         elif kind == "html":
             value = _html(text)
     except (msgspec.DecodeError, RecursionError, etree.LxmlError, LookupError, ValueError):
@@ -108,7 +152,7 @@ def parse(body: bytes, content_type: str, *, format: Format = "auto") -> Parsed:
 
 def readable(body: bytes, content_type: str) -> str:
     """A body as text for people, in the charset its Content-Type names."""
-    return _decoded(body, _media(content_type)[1])
+    return _decoded(body, *media(content_type))[0]
 
 
 def as_text(value: Any) -> str:
@@ -118,37 +162,16 @@ def as_text(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, etree._Element):  # noqa: SLF001  # lxml has no public name for the class of elements
-        return "".join(map(str, value.itertext()))
+        return etree.tostring(value, method="text", encoding="unicode", with_tail=False)
     return msgspec.json.encode(value).decode()
 
 
-@lru_cache(maxsize=256)
-def _media(content_type: str) -> tuple[Kind, str | None]:
-    """The kind of body and the charset that a Content-Type names (RFC 6839 for the suffixes)."""
-    name = content_type.partition(";")[0].strip().lower()
-    found = _CHARSET.search(content_type)
-    try:
-        charset = lookup(found[1]).name if found else None
-    except LookupError:
-        charset = None
-    kind: Kind = "text"
-    if name in {"application/json", "text/json"} or name.endswith("+json"):
-        kind = "json"
-    elif name in {"text/html", "application/xhtml+xml"}:
-        kind = "html"
-    elif name in {"application/xml", "text/xml"} or name.endswith("+xml"):
-        kind = "xml"
-    return kind, None if charset in {"utf-8", *_ODD_CHARSETS} else charset
-
-
-def _decoded(body: bytes, charset: str | None) -> str:
-    """The body as text; undecodable bytes are replaced, NUL (which PostgreSQL cannot keep) is dropped."""
-    text = body.removeprefix(BOM_UTF8).decode(
-        charset or "utf-8", errors="replace"
-    )  # the codec utf-8-sig is ten times as slow
+def _decoded(body: bytes, kind: Kind, charset: str | None) -> tuple[str, str]:
+    """The body as text, and its charset; NUL, which PostgreSQL cannot keep, is dropped."""
+    text, charset = decoded(body, kind, charset)
     if "\\u0000" in text:
         text = text.replace("\\u0000", "")
-    return text.replace("\0", "")
+    return text.replace("\0", ""), charset
 
 
 def _json(text: str) -> Any:
@@ -178,20 +201,30 @@ def _html(text: str) -> etree._Element:
     return root
 
 
-def _compiled(compiler: Callable[[str], Any], text: str) -> Any:
+def _compiled(expression: Callable[[str], str], text: str) -> _Compiled | None:
     try:
-        return compiler(text)
-    except (etree.XPathError, SyntaxError, ValueError):  # cssselect's errors are SyntaxErrors
+        xpath = expression(text)
+        return _Compiled(xpath=_xpath(xpath), cost=Cost(xpath))
+    except (etree.XPathError, SelectorError, ValueError):
         return None
 
 
-def _evaluate(xpath: etree.XPath, root: etree._Element, *, prefixed: str | None) -> Sequence[Any]:
+def _xpath(expression: str, prefixes: Mapping[str, str] | None = None) -> etree.XPath:
+    return etree.XPath(expression, namespaces=prefixes, regexp=False)  # nothing bounds EXSLT's regular expressions
+
+
+def _evaluate(compiled: _Compiled, parsed: Parsed, *, prefixed: str | None) -> Sequence[Any]:
     """What an XPath finds; one that has prefixes is given as text and compiled with those that the document declares."""
+    if not compiled.cost.is_bearable(parsed.value, len(parsed.text)):
+        raise TooLong
     prefixes: dict[str, str] = {}
     if prefixed is not None:
-        prefixes = {prefix: uri for element in root.iter() for prefix, uri in element.nsmap.items() if prefix}
+        for _, (prefix, uri) in etree.iterwalk(parsed.value, events=("start-ns",)):
+            if prefix:
+                prefixes[prefix] = uri  # the last one, where several are declared
+    xpath = _xpath(prefixed, prefixes) if prefixed and prefixes else compiled.xpath
     try:
-        found = etree.XPath(prefixed, namespaces=prefixes)(root) if prefixed and prefixes else xpath(root)
+        found = xpath(parsed.value)
     except etree.XPathError:  # a prefix this document does not declare finds nothing in it
         return ()
     return found if isinstance(found, list) else (found,)
@@ -235,4 +268,4 @@ def _plain(element: etree._Element, levels: int = _LEVELS) -> Any:
     return {**children, "#text": text} if text else children
 
 
-__all__ = ["Format", "Kind", "Parsed", "Path", "as_text", "parse", "readable"]
+__all__ = ["Format", "Kind", "Parsed", "Path", "TooLong", "as_text", "parse", "readable"]

@@ -5,9 +5,9 @@ them is found when the configuration is applied. Pure: it may not know connectio
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -15,12 +15,13 @@ from urllib.parse import urlsplit
 import regex
 
 from app.config.schema import Extract, ExtractConfig, ResponseConfig, SearchConfig
-from app.connectors._parsing import Format, Parsed, Path, as_text, parse
+from app.connectors._found import REASON_LENGTH, REFERENCE_LENGTH, kept, lines
+from app.connectors._parsing import Format, Parsed, Path, TooLong, as_text, parse
+from app.connectors._price import PRICE_LENGTH, read_price
 from app.connectors._schema import AnswerSchema
 from app.errors import InvalidTemplate
 from app.model import Fault, Outcome, Result
 
-REASON_LENGTH = 200
 REGEX_SECONDS = 0.5
 """Longest one regular expression may take on an answer: some patterns need ages for what a hostile one sends."""
 _REGEX = re.compile(r"/(.+)/([a-z]*)", re.DOTALL)
@@ -81,7 +82,8 @@ class ResponseRules:
         5xx, 408, 425 and 429 are transient errors (`retry_after` from Retry-After, RFC 9110, 10.2.3), 401 and 403 and
         redirects configuration errors; none of their bodies is read. Other 4xx are failures unless the search matches
         and says otherwise: a rule's inverse speaks of 2xx only. Of a `truncated` body that it does not match nothing is
-        known: the destination may have taken the lead. Nor of a 2xx that does not fit its schema.
+        known: the destination may have taken the lead. Nor of a 2xx that does not fit its schema, or that is no document
+        which the search's path could be applied to.
         """
         if status in _TRANSIENT or status >= 500:  # noqa: PLR2004  # the classes of RFC 9110, 15
             retry_after = seconds_of(headers.get("retry-after"))
@@ -89,21 +91,27 @@ class ResponseRules:
         if status in _CREDENTIALS:
             return _error(Fault.CONFIGURATION, f"HTTP {status}: the credentials were refused", transcript)
         if 300 <= status < 400:  # noqa: PLR2004  # as above
-            reason = f"HTTP {status}: redirected{_elsewhere(headers.get('location'))}; correct the address"
+            reason = f"HTTP {status}: redirected{elsewhere(headers.get('location'))}; correct the address"
             return _error(Fault.CONFIGURATION, reason, transcript)
-        parsed = parse(body, headers.get("content-type", ""), format=self._format)
+        content_type = headers.get("content-type", "")
+        parsed = parse(body, content_type, format=self._format)
         try:
-            return self._read(status, parsed, transcript, truncated=truncated)
-        except TimeoutError:
-            reason = "a regular expression of the response rules takes too long on this answer; write it simpler"
+            return self._read(status, parsed, content_type, transcript, truncated=truncated)
+        except TimeoutError as error:
+            rule = "path" if isinstance(error, TooLong) else "regular expression"
+            reason = f"a {rule} of the response rules takes too long on this answer; write it simpler"
             return _error(Fault.TRANSIENT, reason, transcript, ambiguous=status < 300)  # noqa: PLR2004  # as above
 
-    def _read(self, status: int, parsed: Parsed, transcript: Mapping[str, Any] | None, *, truncated: bool) -> Outcome:
+    def _read(
+        self, status: int, parsed: Parsed, content_type: str, transcript: Mapping[str, Any] | None, *, truncated: bool
+    ) -> Outcome:
         if truncated and status < 300 and self._search and not self._search.matches(parsed):  # noqa: PLR2004  # as above
             reason = "the answer is too long, and what decides is not in the part that was read"
             return _error(Fault.TRANSIENT, reason, transcript, ambiguous=True)
         if self._schema is not None and status < 300 and (wrong := self._schema.complaint(parsed)):  # noqa: PLR2004  # as above
             return _error(Fault.TRANSIENT, f"the answer does not fit its schema: {wrong}", transcript, ambiguous=True)
+        if self._search and status < 300 and (wrong := self._search.complaint(parsed, content_type)):  # noqa: PLR2004  # as above
+            return _error(Fault.TRANSIENT, wrong, transcript, ambiguous=True)
         return self._ruled(status, parsed, transcript)
 
     def _ruled(self, status: int, parsed: Parsed, transcript: Mapping[str, Any] | None) -> Outcome:
@@ -115,7 +123,9 @@ class ResponseRules:
             result = self._search.on_match
         else:
             result = Result.FAILURE if refused else _INVERSE[self._search.on_match]
-        captured = {name: values for name, find in self._capture.items() if find and (values := _kept(find(parsed)))}
+        captured = {
+            name: value for name, find in self._capture.items() if find and (value := kept(find(parsed))) is not None
+        }
         document = parsed.document()
         if document is not None:
             captured.setdefault("document", document)
@@ -124,20 +134,20 @@ class ResponseRules:
             # The destination answered, but not usably; LeadConduit's errors are tried again too.
             fault=Fault.TRANSIENT if result is Result.ERROR else None,
             reason=self._reason_of(parsed, f"HTTP {status}" if refused else None),
-            reference=next(iter(_texts(self._reference, parsed)), None),
+            reference=next(_lines(self._reference, parsed, REFERENCE_LENGTH), None),
             price=self._price_of(parsed),
             captured=captured or None,
             transcript=transcript,
         )
 
     def _reason_of(self, parsed: Parsed, otherwise: str | None) -> str | None:
-        found = ", ".join(sorted(_texts(self._reason, parsed)))
+        found = ", ".join(sorted(_lines(self._reason, parsed, REASON_LENGTH)))
         reason = found or self._default_reason or otherwise
         return reason[:REASON_LENGTH] if reason else None
 
     def _price_of(self, parsed: Parsed) -> Decimal | None:
-        for text in _texts(self._price, parsed):
-            price = _decimal(text)
+        for text in _lines(self._price, parsed, PRICE_LENGTH + 1):
+            price = read_price(text)
             if price is not None:
                 return price
         return self._fallback_price
@@ -155,6 +165,11 @@ class _Search:
         if self._path is None:
             return self._contains(parsed.text)
         return any(self._contains(as_text(value)) for value in self._path.values(parsed))
+
+    def complaint(self, parsed: Parsed, content_type: str) -> str | None:
+        """Why the body is none that says whether it matches, if so."""
+        wrong = self._path.complaint(parsed, content_type) if self._path is not None else None
+        return f"{wrong} that search.path could be applied to" if wrong else None
 
 
 def _term(term: str) -> Callable[[str], bool]:
@@ -201,29 +216,8 @@ def _regex(rule: str, text: str) -> regex.Pattern[str]:
         raise InvalidTemplate(f"{rule}: {text!r} is not a regular expression: {error}") from None
 
 
-def _texts(find: Find | None, parsed: Parsed) -> list[str]:
-    """What a rule finds as trimmed texts, without blanks."""
-    if find is None:
-        return []
-    return [text for value in find(parsed) if value is not None and (text := as_text(value).strip())]
-
-
-def _kept(values: Sequence[Any]) -> Any:
-    """Found values as captured: JSON values as they are, elements as text; one alone, several as a list."""
-    plain = [value if isinstance(value, dict | list | int | float) else as_text(value) for value in values]
-    return plain[0] if len(plain) == 1 else plain
-
-
-def _decimal(text: str) -> Decimal | None:
-    """A price as people write it: "$1,234.50", "12,50 EUR"; None when there is no number in it."""
-    digits = re.sub(r"[^\d.,-]", "", text)
-    # A comma before two last digits is a decimal comma, every other one separates thousands.
-    digits = re.sub(r",(?=\d{1,2}$)", ".", digits) if "." not in digits else digits
-    try:
-        price = Decimal(digits.replace(",", ""))
-    except InvalidOperation:
-        return None
-    return price if abs(price) < 10**12 else None
+def _lines(find: Find | None, parsed: Parsed, most: int) -> Iterator[str]:
+    return iter(()) if find is None else lines(find(parsed), most)
 
 
 def _error(
@@ -259,7 +253,7 @@ def seconds_of(retry_after: str | None) -> float | None:
     return max(0.0, (instant - datetime.now(UTC)).total_seconds())
 
 
-def _elsewhere(location: str | None) -> str:
+def elsewhere(location: str | None) -> str:
     """Where a redirect points, by host only: its path and query may hold anything."""
     try:
         host = urlsplit(location or "").hostname

@@ -107,7 +107,7 @@ class Reply:
         """The body as received so far, decompressed as far as the cap; raises `TransientFault` (ambiguous)."""
         body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
         if body and (codings := self.headers.get("content-encoding")):
-            body = decompressed(body, codings, at_most=self._cap + 1)
+            body = decompressed(body, codings, at_most=self._cap + 1, is_cut=self.truncated)
             self.truncated = self.truncated or len(body) > self._cap
         return body[: self._cap]
 

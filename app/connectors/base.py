@@ -7,25 +7,27 @@ process and is used by several threads at once.
 
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Flag, auto
 from math import inf
 from time import monotonic
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Required, TypedDict, TypeVar
 
 from pydantic import BaseModel
 
 from app.config.network import NetworkConfig
 from app.config.schema import LimitsConfig, ResponseConfig
+from app.connectors._concealment import Concealment
 from app.connectors._token_store import ProcessTokens, TokenStore
 from app.errors import DeliveryFault
 from app.model import Fault, Item, Outcome
 from app.redaction import MASK, is_secret, mask_secrets
 
 S = TypeVar("S", bound=BaseModel)
+A = TypeVar("A")
 
 TEST_HEADER = "X-Leadrelay-Test"
 """Marks what is sent for a test lead, with the value `true`: over HTTP and in messages."""
@@ -74,6 +76,15 @@ class Sent:
     duration_ms: float = 0.0
 
 
+class Given(TypedDict, total=False):
+    """What a connector is made with beside its name and settings."""
+
+    limits: Required[LimitsConfig]
+    response: ResponseConfig | None
+    network: NetworkConfig | None
+    tokens: TokenStore | None
+
+
 class Connector(Generic[S]):
     """One destination in one process.
 
@@ -110,6 +121,19 @@ class Connector(Generic[S]):
         self._slots = threading.Semaphore(limits.concurrency)
         self._latency = 0.0
         self._stopping = False
+        self._concealment = Concealment()
+
+    def keep_secret(self, values: Iterable[str]) -> None:
+        """Have these values stand nowhere in what comes of sending: transcripts, reasons, captured data."""
+        self._concealment = Concealment(values)
+
+    def secrets(self) -> Sequence[str]:
+        """More values to keep so: credentials that were made or obtained for what this thread sent last."""
+        return ()
+
+    def concealed(self, answer: A) -> A:
+        """An outcome or a fault without those values."""
+        return self._concealment.of(answer, self.secrets())
 
     def deliver(self, item: Item) -> Outcome:
         """Send one payload; returns the destination's answer, raises for faults."""
@@ -155,6 +179,14 @@ class Connector(Generic[S]):
         raise NotImplementedError
 
     @classmethod
+    def unread(cls, settings: S) -> Sequence[str]:  # noqa: ARG003  # for those that are described elsewhere
+        """Addresses of documents without which `request` and `interpret` can tell nothing."""
+        return ()
+
+    def learn(self, network: NetworkConfig | None) -> None:
+        """Fetch these documents over `network`, without any credentials; raises as `deliver` does."""
+
+    @classmethod
     def check_response(cls, response: ResponseConfig) -> None:
         """Compile response rules without a connection; raises `InvalidTemplate` naming the rule (RESPONSE)."""
         raise NotImplementedError
@@ -163,6 +195,11 @@ class Connector(Generic[S]):
     def check_mapping(cls, settings: S, mapping: Mapping[str, Any]) -> Sequence[tuple[str, str]]:  # noqa: ARG003  # for those that know their properties
         """What is wrong with a mapping, without a connection: the dotted place in the destination's file, and what it is."""
         return ()
+
+    @classmethod
+    def writes_attributes(cls, settings: S) -> bool:  # noqa: ARG003  # for those that write XML
+        """Whether places of a list may have attributes of their own (`b.0@id` beside `b.0`)."""
+        return False
 
     def complaints(self, mapping: Mapping[str, Any]) -> Sequence[tuple[str, str]]:  # noqa: ARG002  # for those that can ask
         """The same by what the destination says of itself; asked after `check`, raises as that does."""
@@ -213,11 +250,13 @@ class Connector(Generic[S]):
         answer: Outcome | Exception
         try:
             answer = self.deliver(item)
+            if answer.quota is not None and not self.limits.obey_rate_headers:
+                answer = replace(answer, quota=None)
         except Exception as error:  # noqa: BLE001  # carried to answer.py, which alone translates exceptions
             answer = error
         took = monotonic() - begun
         self._latency = took if self._latency == 0.0 else 0.8 * self._latency + 0.2 * took
-        return Sent(answer=answer, duration_ms=took * 1000)
+        return Sent(answer=self.concealed(answer), duration_ms=took * 1000)
 
 
 def _ends_the_group(answer: Outcome | Exception | Unbegun) -> bool:
@@ -237,6 +276,7 @@ __all__ = [
     "Capability",
     "Connector",
     "DeliveryFault",
+    "Given",
     "Property",
     "Sent",
     "TokenStore",

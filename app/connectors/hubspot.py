@@ -7,7 +7,7 @@ makes a repeat an update.
 
 from collections.abc import Mapping
 from datetime import date
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Unpack
 
 import requests
 from hubspot.client import Client
@@ -15,14 +15,12 @@ from hubspot.utils.requests.http_request_builder import Request
 from pydantic import AfterValidator, ConfigDict, Field, SecretStr
 
 from app.config.base import Strict
-from app.config.network import NetworkConfig
-from app.config.schema import LimitsConfig, ResponseConfig
 from app.connectors import _vendor
 from app.connectors._hubspot_errors import read_error, refusal
 from app.connectors._quota import quota_of
 from app.connectors._transport import Session, session
 from app.connectors._vendor import Call
-from app.connectors.base import Capability, Connector, Property, TokenStore, mask
+from app.connectors.base import Capability, Connector, Given, Property, mask
 from app.errors import ConfigurationFault, DataFault, DeliveryFault, TransientFault
 from app.model import Fault, Item, Outcome, Result
 
@@ -73,18 +71,9 @@ class HubSpotConnector(Connector[HubSpotSettings]):
     # What the session cannot send is told apart there; requests itself refuses odd addresses and headers.
     faults: ClassVar[Mapping[type[Exception], Fault]] = {requests.RequestException: Fault.CONFIGURATION}
 
-    def __init__(
-        self,
-        name: str,
-        settings: HubSpotSettings,
-        *,
-        limits: LimitsConfig,
-        response: ResponseConfig | None = None,
-        network: NetworkConfig | None = None,
-        tokens: TokenStore | None = None,
-    ) -> None:
-        super().__init__(name, settings, limits=limits, response=response, network=network, tokens=tokens)
-        self._session = session(limits, network)
+    def __init__(self, name: str, settings: HubSpotSettings, **given: Unpack[Given]) -> None:
+        super().__init__(name, settings, **given)
+        self._session = session(self.limits, self.network)
         self._client = _Client(settings, self._session)
 
     def deliver(self, item: Item) -> Outcome:

@@ -4,10 +4,10 @@ Signs on with OAuth's client credentials, by a token that all workers share; sim
 its own refresh (which drops headers and knows no end) never runs. The external id makes a repeat an update.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Unpack
 from urllib.parse import quote
 
 import requests
@@ -16,15 +16,13 @@ from simple_salesforce.api import Salesforce
 from simple_salesforce.exceptions import SalesforceError
 
 from app.config.base import Strict
-from app.config.network import NetworkConfig
-from app.config.schema import LimitsConfig, ResponseConfig
 from app.connectors import _vendor
 from app.connectors._oauth import UNTIL_REFUSED_SECONDS
 from app.connectors._salesforce_errors import refusal, sign_on_refusal
 from app.connectors._token import Granted, SharedToken, Token
 from app.connectors._transport import session
 from app.connectors._vendor import Call
-from app.connectors.base import Capability, Connector, Property, TokenStore, mask
+from app.connectors.base import Capability, Connector, Given, Property, mask
 from app.errors import ConfigurationFault, DataFault, DeliveryFault, TransientFault
 from app.model import Fault, Item, Outcome, Result
 from app.redaction import MASK
@@ -78,18 +76,9 @@ class SalesforceConnector(Connector[SalesforceSettings]):
     # What the session cannot send is told apart there; requests itself refuses odd addresses and headers.
     faults: ClassVar[Mapping[type[Exception], Fault]] = {requests.RequestException: Fault.CONFIGURATION}
 
-    def __init__(
-        self,
-        name: str,
-        settings: SalesforceSettings,
-        *,
-        limits: LimitsConfig,
-        response: ResponseConfig | None = None,
-        network: NetworkConfig | None = None,
-        tokens: TokenStore | None = None,
-    ) -> None:
-        super().__init__(name, settings, limits=limits, response=response, network=network, tokens=tokens)
-        self._session = session(limits, network)
+    def __init__(self, name: str, settings: SalesforceSettings, **given: Unpack[Given]) -> None:
+        super().__init__(name, settings, **given)
+        self._session = session(self.limits, self.network)
         secret = settings.client_secret.get_secret_value()
         self._token = SharedToken(
             self.tokens,
@@ -140,6 +129,11 @@ class SalesforceConnector(Connector[SalesforceSettings]):
             for field in self._fields()
             if field["createable"] or field["updateable"]
         ]
+
+    def secrets(self) -> Sequence[str]:
+        """The token in use."""
+        token = self._client[0].partition(" ")[2]
+        return (token,) if token else ()
 
     def close(self) -> None:
         """Give back threads and connections."""

@@ -6,57 +6,29 @@ the others keep the value they have in the description, marked, as long as nobod
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from lxml import etree
 
 from app.config.secrets import references
 from app.connectors._guard import Guard
 from app.draft.body import elements, flat, tag
+from app.draft.credential import variable_of, write_body_key, write_credentials
 from app.draft.field import field_of
-from app.draft.request import Body, Credential, Request
+from app.draft.line import FILL_IN, TO_MAP, Draft, Property, literal, shown
+from app.draft.request import Body, Request
+from app.draft.way import write_way
 from app.errors import ConfigurationFault, InvalidTemplate
 from app.mapping import compile_mapping
 from app.redaction import is_secret
-
-UNNAMED = "imported"
-TO_MAP = "to map: now the same for every lead"
-FILL_IN = "fill in"
-_PLAIN_NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
-_EXAMPLE_CHARACTERS = 60
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Property:
-    """One line of a mapping; `comment` stands behind it, and one that is `off` is a comment as a whole."""
-
-    name: str
-    value: Any
-    comment: str = ""
-    off: bool = False
-
-
-@dataclass(slots=True, kw_only=True)
-class Draft:
-    """What a destination's file says; `variables` names the environment variables it refers to, and what each holds."""
-
-    type: str = "http"
-    settings: dict[str, Any] = field(default_factory=dict)
-    properties: list[Property] = field(default_factory=list)
-    response: dict[str, Any] | None = None
-    limits: dict[str, Any] | None = None
-    network: dict[str, Any] | None = None
-    variables: dict[str, str] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
 
 
 def draft(request: Request, properties: Sequence[Property] | None = None) -> Draft:
     """A destination to start from; `properties` where they are known, else they are those of the request's body."""
     made = Draft(notes=list(request.notes), response=request.response)
-    url = _credentials(request, made)
+    url = write_credentials(request, made)
     made.settings = {"url": url, **made.settings}
     method = request.method
     if method == "GET" and request.body.kind not in {"query", "none"}:
@@ -70,6 +42,7 @@ def draft(request: Request, properties: Sequence[Property] | None = None) -> Dra
         made.settings["body"] = request.body.kind
         made.settings |= request.body.value or {}
         made.properties = list(properties)
+    write_body_key(made, request)
     _check(made)
     if made.settings.get("body") == "json":
         del made.settings["body"]
@@ -79,19 +52,10 @@ def draft(request: Request, properties: Sequence[Property] | None = None) -> Dra
     if host := in_house(url):
         made.network = {"allow": [host]}
         made.notes.append(f"{host} is in-house: network.allow names it, since only public addresses are reached else")
+    write_way(request, made)
     if request.timeout_seconds is not None:
         made.limits = {"timeout_seconds": min(max(request.timeout_seconds, 0.1), 300)}
     return made
-
-
-def name_of(url: str) -> str:
-    """A destination's name by the host of its address."""
-    try:
-        labels = (urlsplit(url).hostname or "").split(".")
-    except ValueError:
-        labels = []
-    name = labels[-2] if len(labels) > 1 and not labels[-1].isdigit() else ""
-    return name if _PLAIN_NAME.fullmatch(name) else UNNAMED
 
 
 def in_house(url: str) -> str | None:
@@ -107,57 +71,6 @@ def in_house(url: str) -> str | None:
     except ConfigurationFault:
         return host
     return None
-
-
-def _credentials(request: Request, made: Draft) -> str:
-    """Write credentials and headers; returns the address."""
-    url, prefix = request.url, re.sub(r"[^A-Z0-9]", "_", name_of(request.url).upper())
-    headers = dict(request.headers)
-    for name, suffix, text in request.secret_headers:
-        headers[name] = text + _reference(made, f"{prefix}_{suffix}", f"the {name} header")
-    # Basic cannot be written as a header: it is encoded.
-    for one in sorted(request.credentials, key=lambda credential: credential.kind != "basic"):
-        where = {"basic": "the password", "bearer": "the bearer token"}.get(one.kind, f"{one.name} in the {one.place}")
-        if one.kind == "basic" and one.secret_user:
-            where = "the user name of the Basic credentials"
-        reference = _reference(made, one.variable or f"{prefix}_{one.suffix}", where)
-        if "auth" not in made.settings:
-            made.settings["auth"] = {one.kind: _auth(one, reference)}
-        elif one.kind == "api_key" and one.place == "query":
-            url += f"{'&' if '?' in url else '?'}{quote(one.name, safe='')}={reference}"
-        elif one.kind == "api_key":
-            headers[one.name] = reference
-        elif "api_key" in made.settings["auth"]:
-            headers["Authorization"] = f"Bearer {reference}"
-        else:
-            made.notes.append(f"the command has several credentials: {where} is left out")
-            del made.variables[reference[6:-1]]
-    if headers:
-        made.settings["headers"] = headers
-    for written in references({"url": url, **headers}):
-        made.variables.setdefault(written[6:-1], "as in the command")
-    return url
-
-
-def _auth(one: Credential, reference: str) -> dict[str, Any]:
-    if one.kind == "bearer":
-        return {"token": reference}
-    if one.kind == "basic":
-        return (
-            {"username": reference, "password": ""}
-            if one.secret_user
-            else {"username": one.name, "password": reference}
-        )
-    return {"name": one.name, "value": reference, **({"in": "query"} if one.place == "query" else {})}
-
-
-def _reference(made: Draft, name: str, what: str) -> str:
-    free = name
-    count = 2
-    while free in made.variables:
-        free, count = f"{name}_{count}", count + 1
-    made.variables[free] = what
-    return f"${{env:{free}}}"
 
 
 def _write_body(request: Request, made: Draft) -> None:
@@ -232,25 +145,17 @@ def _write_xml(text: str, made: Draft) -> None:
 def _property(name: str, value: Any) -> Property:
     known = field_of(name) if isinstance(value, str) and value else None
     if (is_secret(name) and value not in ("", None)) or (not known and references(value)):
-        return Property(name=name, value="", comment=f"{FILL_IN}: a secret, which a mapping cannot refer to", off=True)
+        comment = f"{FILL_IN}: a secret, which a mapping cannot refer to"
+        is_text = isinstance(value, str)
+        variable = variable_of(value) if is_text else None
+        return Property(
+            name=name, value="", comment=comment, off=True, key="sent" if is_text else None, variable=variable
+        )
     if known:
         return Property(name=name, value=f"{{{{ lead.{known} }}}}", comment=f"for example {shown(value)}")
     if isinstance(value, str | list | dict):
         value = literal(value)
     return Property(name=name, value=value, comment=TO_MAP)
-
-
-def literal(value: Any) -> Any:
-    """A value as a mapping sends it as it stands: braces that would open a template are written by one."""
-    match value:
-        case str():
-            return re.sub(r"\{(?=[{%])", "{{ '{' }}", value)
-        case list():
-            return [literal(one) for one in value]
-        case dict():
-            return {name: literal(one) for name, one in value.items()}
-        case _:
-            return value
 
 
 def _check(made: Draft) -> None:
@@ -269,9 +174,3 @@ def _check(made: Draft) -> None:
             made.notes.append(f"cannot be mapped, so it is left out: {error}")
         else:
             kept[one.name] = one.value
-
-
-def shown(text: str) -> str:
-    """A text on one line, short enough for a comment."""
-    line = " ".join(text.split())
-    return line if len(line) <= _EXAMPLE_CHARACTERS else f"{line[:_EXAMPLE_CHARACTERS]}…"

@@ -5,9 +5,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
-from app.draft.destination import FILL_IN, Draft, Property, draft, shown
+from app.draft.destination import draft
 from app.draft.document import Document, Operation, listed, mapping
 from app.draft.field import field_of
+from app.draft.line import FILL_IN, Draft, Property, shown
 from app.draft.request import Body, Credential, Request
 from app.draft.schema import Properties, beginning, kind_of
 from app.redaction import is_secret

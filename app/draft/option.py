@@ -30,15 +30,19 @@ _VALUES = (
     | {"request", "header", "user", "user-agent", "referer", "cookie", "max-time", "url", "oauth2-bearer", "url-query"}
 )
 """Options that say what is sent, each with a value."""
+_WAY = _words("proxy proxy-user cert key pass cacert max-redirs")
+"""Options that say how it gets there, each with a value."""
 _TOLD_VALUES = _words(
-    "output write-out dump-header cookie-jar proxy proxy-user cert key cacert capath config connect-timeout retry "
-    "retry-delay retry-max-time max-redirs resolve connect-to interface limit-rate range continue-at time-cond upload-file "
-    "cert-type key-type pass ciphers tls-max tls13-ciphers noproxy preproxy socks4 socks4a socks5 socks5-hostname "
+    "output write-out dump-header cookie-jar capath config connect-timeout retry "
+    "retry-delay retry-max-time resolve connect-to interface limit-rate range continue-at time-cond upload-file "
+    "cert-type key-type ciphers tls-max tls13-ciphers noproxy preproxy socks4 socks4a socks5 socks5-hostname "
     "unix-socket abstract-unix-socket dns-servers doh-url netrc-file trace trace-ascii stderr output-dir aws-sigv4 "
     "request-target proto proto-default proto-redir rate pinnedpubkey max-filesize keepalive-time local-port "
     "speed-limit speed-time create-file-mode alt-svc hsts etag-compare etag-save proxy-header proxy-cacert "
     "expect100-timeout happy-eyeballs-timeout-ms variable expand-data expand-header expand-url"
 )
+_SWITCHES = {"get": "in_query", "digest": "digest", "location": "follows", "location-trusted": "follows"}
+"""What those without a value set."""
 _QUIET = _words(
     "silent show-error verbose include no-progress-meter progress-bar no-buffer globoff disable compressed basic "
     "output write-out dump-header fail fail-with-body fail-early http1.1 remote-name remote-header-name styled-output "
@@ -47,14 +51,10 @@ _QUIET = _words(
 )
 """What is shown, and what holds anyway: nothing to tell."""
 _WHY = {
-    "location": "redirects are not followed: give the address that they end at",
-    "location-trusted": "redirects are not followed: give the address that they end at",
     "insecure": "certificates are always checked",
     "retry": "`retry` says when to try again",
-    "cert": "client certificate",
-    "key": "key of the client certificate",
-    "proxy": "proxies are no setting of a destination",
-    "digest": "Digest credentials",
+    "cert-type": "certificates and keys are PEM files",
+    "key-type": "certificates and keys are PEM files",
     "aws-sigv4": "requests signed for AWS",
 }
 _REFUSED = {
@@ -78,13 +78,16 @@ class Options:
     bearer: str | None = None
     max_time: str | None = None
     in_query: bool = False
+    digest: bool = False
+    follows: bool = False
+    way: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
 
 def read(words: Sequence[str]) -> Options:
     """The options of a command's words, `curl` first; raises `InvalidInput`."""
     if not words or words[0].rpartition("/")[2].lower() not in {"curl", "curl.exe"}:
-        raise _invalid("is no curl command", "copy it whole, beginning with curl")
+        raise invalid("is no curl command", "copy it whole, beginning with curl")
     found, rest = Options(), list(words[1:])
     while rest:
         word = rest.pop(0)
@@ -106,7 +109,7 @@ def _take_short(found: Options, letters: str, rest: list[str]) -> None:
         name = _LONG.get(letter)
         if name is None:
             found.notes.append(f"the option -{letter} is left out: it is not known here")
-        elif name in _VALUES or name in _TOLD_VALUES:
+        elif _takes_value(name):
             if inside := letters[place + 1 :]:
                 rest.insert(0, inside)
             _take(found, name, rest, f"-{letter}")
@@ -115,19 +118,21 @@ def _take_short(found: Options, letters: str, rest: list[str]) -> None:
             _take(found, name, rest, f"-{letter}")
 
 
+def _takes_value(name: str) -> bool:
+    return name in _VALUES or name in _WAY or name in _TOLD_VALUES
+
+
 def _take(found: Options, name: str, rest: list[str], written: str) -> None:
     if name in _REFUSED:
-        raise _invalid(_REFUSED[name])
-    takes = name in _VALUES or name in _TOLD_VALUES
+        raise invalid(_REFUSED[name])
+    takes = _takes_value(name)
     if takes and not rest:
-        raise _invalid(f"{written} has no value")
+        raise invalid(f"{written} has no value")
     value = rest.pop(0) if takes else ""
-    if name in DATA:
-        found.data.append((name, value))
-    elif name in FORM:
-        found.forms.append((name, value))
-    elif name == "get":
-        found.in_query = True
+    if name in _SWITCHES:
+        setattr(found, _SWITCHES[name], True)
+    elif name in _WAY:
+        found.way[name] = value
     elif name in _VALUES:
         _keep(found, name, value)
     elif name not in _QUIET:
@@ -139,6 +144,10 @@ def _take(found: Options, name: str, rest: list[str], written: str) -> None:
 
 def _keep(found: Options, name: str, value: str) -> None:
     match name:
+        case _ if name in DATA:
+            found.data.append((name, value))
+        case _ if name in FORM:
+            found.forms.append((name, value))
         case "request":
             found.method = value
         case "header" | "user-agent" | "referer" | "cookie":
@@ -163,5 +172,6 @@ def _keep_header(found: Options, name: str, value: str) -> None:
     found.headers.append(start + (value.removesuffix(";auto") if name == "referer" else value))
 
 
-def _invalid(detail: str, remedy: str | None = None) -> InvalidInput:
+def invalid(detail: str, remedy: str | None = None) -> InvalidInput:
+    """A complaint about the command."""
     return InvalidInput([Complaint(field="command", detail=detail, remedy=remedy)])

@@ -24,14 +24,30 @@ class Credential:
     `suffix` ends the name of the environment variable; `variable` is that name itself where the description has one.
     """
 
-    kind: Literal["basic", "bearer", "api_key"]
+    kind: Literal["basic", "digest", "bearer", "api_key"]
     suffix: str
     name: str = ""
-    """User name, or name of the header or query parameter."""
-    place: Literal["header", "query"] = "header"
+    """User name, or name of the header, query parameter or property of the body."""
+    place: Literal["header", "query", "body"] = "header"
     variable: str | None = None
     secret_user: bool = False
-    """Of Basic: the user name is the secret, and there is no password."""
+    """Of Basic and Digest: the user name is the secret, and there is no password."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Way:
+    """How the request gets there; files by the paths that the description has."""
+
+    redirects: int = 0
+    proxy: str | None = None
+    """HOST:PORT."""
+    proxy_user: str = ""
+    """User name and password as they stand in an address."""
+    ca: str | None = None
+    certificate: str | None = None
+    key: str | None = None
+    key_password: str | None = None
+    """The environment variable that holds it; empty where the description has the password itself."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -44,6 +60,7 @@ class Request:
     body: Body = field(default_factory=lambda: Body(kind="none"))
     credentials: list[Credential] = field(default_factory=list)
     secret_headers: list[tuple[str, str, str]] = field(default_factory=list)
+    way: Way = field(default_factory=Way)
     timeout_seconds: float | None = None
     response: dict[str, Any] | None = None
     notes: list[str] = field(default_factory=list)

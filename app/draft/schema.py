@@ -6,9 +6,9 @@ Whatever the document says of a value is a hint: nothing is checked against it.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from app.draft.destination import FILL_IN, Property, literal, shown
 from app.draft.document import Document, listed, mapping
 from app.draft.field import field_of
+from app.draft.line import FILL_IN, Property, literal, shown
 from app.redaction import is_secret
 
 _LEVELS = 8
@@ -126,7 +126,8 @@ def _property(schema: Mapping[str, Any], name: str, example: Any, *, required: b
     if schema.get("format") == "binary":
         return Property(name=name, value="", comment=f"{FILL_IN}: a file", off=True)
     if is_secret(name):
-        return Property(name=name, value="", comment=f"{FILL_IN}: a secret, which a mapping cannot refer to", off=True)
+        secret = f"{FILL_IN}: a secret, which a mapping cannot refer to"
+        return Property(name=name, value="", comment=secret, off=True, key="sent" if required else "optional")
     if known:
         return Property(name=name, value=f"{{{{ lead.{known} }}}}", comment=_prefixed(comment, required=required))
     if is_meant:

@@ -11,8 +11,9 @@ from app.config.wsdl import ROOT, absolute, gather, is_address
 from app.connectors.base import Property as Argument
 from app.connectors.soap import checking, description, interface
 from app.connectors.soap.interface import Interface, Operation
-from app.draft.destination import FILL_IN, Draft, Property, in_house, shown
+from app.draft.destination import in_house
 from app.draft.field import field_of
+from app.draft.line import FILL_IN, Draft, Property, shown
 from app.draft.operation import GOOD, OUTCOME_NAMES, PRICE_NAMES, REASON_NAMES, REFERENCE_NAMES, UNKNOWN_SERVER
 from app.errors import Complaint, InvalidInput
 from app.redaction import is_secret

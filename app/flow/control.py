@@ -36,6 +36,7 @@ class Flow:
         self._adaptive = Adaptive(limits.window, start=2 * limits.concurrency) if limits.adaptive else None
         self._seen: Minutes | None = None
         self._active = 0
+        self._unsent: int | None = None
         self._looked_at = now
         self.volume = Volume(limits.volume.daily, limits.volume.monthly)
 
@@ -69,17 +70,27 @@ class Flow:
         self._seen = minutes
 
     def room(
-        self, *, now: float, active: int, delivering: int, closed_seconds: float | None, quota: int = UNBOUNDED
+        self,
+        *,
+        now: float,
+        active: int,
+        delivering: int,
+        unsent: int,
+        closed_seconds: float | None,
+        quota: int = UNBOUNDED,
     ) -> int:
         """How many more may go, given that `active` are under way, `delivering` of them in workers' hands.
 
-        `closed_seconds`: how long ago an outage ended, if there was one. `quota`: how many may be under way by what the
-        destination says of its rate limit.
+        `unsent`: how many ever came back without having been sent, by the same snapshot. `closed_seconds`: how long ago an
+        outage ended, if there was one. `quota`: how many may be under way by what the destination says of its rate limit.
         """
         limits = self._limits
         self._active = active
-        ended = max(0, self._pace.under_way - active)
-        most = self._pace.allowance(now=now, active=active, delivering=delivering, least=2 * limits.concurrency)
+        back = 0 if self._unsent is None else unsent - self._unsent
+        ended, self._unsent = max(0, self._pace.under_way - active - back), unsent
+        most = self._pace.allowance(
+            now=now, active=active, delivering=delivering, least=2 * limits.concurrency, unsent=back
+        )
         if closed_seconds is not None:
             least, seconds = limits.concurrency, self._ramp_seconds
             most = min(most, ramp(limits.window, least=least, since_seconds=closed_seconds, ramp_seconds=seconds))

@@ -21,7 +21,7 @@ CROWD, CROWD_IF_STILL = 1 / 2, 1 / 8
 
 @dataclass(slots=True, kw_only=True)
 class Pace:
-    """One destination's speed: what left the queue or the workers' hands between two looks of the leader."""
+    """One destination's speed: what ended between two looks of the leader."""
 
     looked_at: float
     threads: int
@@ -33,13 +33,13 @@ class Pace:
     still: int = 0
     """How many looks in a row saw nothing end: the more, the less it pays to look again soon."""
 
-    def allowance(self, *, now: float, active: int, delivering: int, least: int) -> int:
+    def allowance(self, *, now: float, active: int, delivering: int, least: int, unsent: int = 0) -> int:
         """How many may be under way at `now` (seconds of a monotonic clock), given that `active` are.
 
         `delivering` of these are in workers' hands. While none is, nothing tells of the destination's speed: they wait
-        behind others.
+        behind others. `unsent`: how many came back without having been sent since the last look; nor do they tell of it.
         """
-        passed, ended = now - self.looked_at, max(0, self.under_way - active)
+        passed, ended = now - self.looked_at, max(0, self.under_way - active - unsent)
         if self.under_way and passed > 0:  # with nothing to do it showed nothing of its speed
             if ended or delivering:
                 seen = ended / passed

@@ -20,7 +20,8 @@ class RateWindow:
     """The limit of `count` sends in any `seconds` of one destination. Times are seconds of one monotonic clock.
 
     `now` is read after the snapshot of what is under way was taken, else a send might begin later than it is said to have
-    ended. What ends without having been sent (it was taken back) may be counted as ended; that errs on the safe side.
+    ended. What came back without having been sent need not count as ended; where that is not known it does, which errs on
+    the safe side.
     """
 
     __slots__ = ("_ended", "_seconds", "_total", "count")

@@ -13,6 +13,7 @@ from app.config.flow import CircuitConfig, RejectionsConfig
 from app.ledger.acceptance import WAITS_FOR_STEPS
 from app.ledger.database import Connection
 from app.ledger.quota import note
+from app.ledger.unsent import counting_unsent
 from app.model import Fault, Outcome, Result
 
 _OPEN = b"""
@@ -27,11 +28,11 @@ where destination_status.circuit <> 'open'
 returning openings
 """
 # Messages that are out already would burn an attempt each: they shall find nothing to claim.
-_CALL_BACK = b"""
-update deliveries set state = 'ready', lease_until = null where id in (
+_CALL_BACK = counting_unsent(b"""
+update deliveries d set state = 'ready', lease_until = null where id in (
     select id from deliveries where destination = %s and state = 'queued' for update skip locked
 ) and state = 'queued'
-"""
+""")
 _CLOSE = b"""
 update destination_status
 set circuit = 'closed', reason = null, probe_at = null, openings = 0, errors_in_row = 0, closed_at = now()

@@ -15,6 +15,7 @@ from app.ledger.acceptance import NOBODY, PRIORITIES, Subscriptions
 from app.ledger.database import Database
 from app.ledger.event import tell
 from app.ledger.gate import Gate, gates
+from app.ledger.unsent import counting_unsent
 from app.ledger.work import WORKER_ENDED
 from app.model import DeadLetter, Lane, State
 
@@ -50,14 +51,15 @@ class Survey:
     """What waits and what is under way at one moment.
 
     `due` holds lanes of each destination that have something due, `waiting` every destination with anything ready that waits
-    for no step, `active` how many of each are under way. `moment` is by PostgreSQL's clock, the only one that all
-    processes share.
+    for no step, `active` how many of each are under way, `unsent` how many ever came back without having been sent. `moment`
+    is by PostgreSQL's clock, the only one that all processes share.
     """
 
     moment: datetime
     waiting: frozenset[str]
     due: Mapping[str, Sequence[Lane]]
     active: Mapping[str, UnderWay]
+    unsent: Mapping[str, int]
     gates: Mapping[str, Gate]
 
 
@@ -75,9 +77,14 @@ with recursive lanes as (
 )
 select destination, priority, source, due_at <= now() from lanes where due_at < '9999-01-01'
 """
+# In one statement: what came back unsent must be of the same snapshot as what is under way.
 _ACTIVE = b"""
-select destination, count(*), count(*) filter (where state = 'delivering'), count(*) filter (where reason = %s)
-from deliveries where state in ('queued', 'delivering') group by destination
+select destination, coalesce(active, 0), coalesce(delivering, 0), coalesce(alone, 0), coalesce(unsent, 0)
+from (
+    select destination, count(*) as active, count(*) filter (where state = 'delivering') as delivering,
+           count(*) filter (where reason = %s) as alone
+    from deliveries where state in ('queued', 'delivering') group by destination
+) as under_way full join (select destination, unsent from destination_status) as status using (destination)
 """
 _QUEUE = b"""
 with picked as (
@@ -123,10 +130,13 @@ _LOST = b"""
 select destination, min(lease_until) <= now() - make_interval(secs => %s) from deliveries
 where state = 'queued' and lease_until <= now() - make_interval(secs => %s) group by destination
 """
-_REQUEUE = b"""
-update deliveries set state = 'ready', lease_until = null
+_UNQUEUE = counting_unsent(
+    b"update deliveries d set state = 'ready', lease_until = null where id = any(%s) and state = 'queued'"
+)
+_REQUEUE = counting_unsent(b"""
+update deliveries d set state = 'ready', lease_until = null
 where state = 'queued' and destination = any(%s) and lease_until <= now() - make_interval(secs => %s)
-"""
+""")
 _ORPHANS = b"""
 update deliveries set state = 'held', fault = 'configuration', reason = 'the destination is not in the configuration'
 where id in (
@@ -173,10 +183,7 @@ def queue(
 def unqueue(database: Database, ids: Sequence[UUID]) -> None:
     """Deliveries whose message could not be published or used become ready again."""
     with database.transaction() as connection:
-        connection.execute(
-            b"update deliveries set state = 'ready', lease_until = null where id = any(%s) and state = 'queued'",
-            (list(ids),),
-        )
+        connection.execute(_UNQUEUE, (list(ids),))
 
 
 def survey(database: Database) -> Survey:
@@ -184,15 +191,21 @@ def survey(database: Database) -> Survey:
     with database.transaction() as connection:
         lanes = connection.execute(_LANES).fetchall()
         moment = connection.execute(b"select now()").fetchone()
-        active = {row[0]: UnderWay(*row[1:]) for row in connection.execute(_ACTIVE, (WORKER_ENDED,))}
+        under_way = connection.execute(_ACTIVE, (WORKER_ENDED,)).fetchall()
         found = gates(connection)
     due: dict[str, list[Lane]] = defaultdict(list)
     for name, priority, source, is_due in lanes:
         if is_due:
             due[name].append(Lane(_CLASSES[priority], source))
-    waiting = frozenset(row[0] for row in lanes)
     assert moment is not None
-    return Survey(moment=moment[0], waiting=waiting, due=due, active=active, gates=found)
+    return Survey(
+        moment=moment[0],
+        waiting=frozenset(row[0] for row in lanes),
+        due=due,
+        active={row[0]: UnderWay(*row[1:4]) for row in under_way if row[1]},
+        unsent={row[0]: row[4] for row in under_way},
+        gates=found,
+    )
 
 
 def due_probes(database: Database) -> list[str]:
@@ -227,7 +240,7 @@ def requeue_lost(database: Database, *, after_seconds: float, is_empty: Callable
     empty = is_empty([name for name, _ in stale])
     lost = [name for name, very_old in stale if very_old or name in empty]
     with database.transaction() as connection:
-        return connection.execute(_REQUEUE, (lost, after_seconds)).rowcount if lost else 0
+        return int(connection.execute(_REQUEUE, (lost, after_seconds)).fetchall()[0][0]) if lost else 0
 
 
 def hold_orphans(

@@ -87,6 +87,8 @@ class _Row:
     digest: bytes
 
 
+_APART = "\x1f"
+"""Between a giver and its id; no id holds it, for it cannot be printed."""
 Answer = Recorded | NotFound | Conflict
 Found = Delivered | NotFound | Conflict
 
@@ -106,6 +108,8 @@ cross join lateral (
     limit 2
 ) as found
 """
+# Of a delivery that is being forgotten this waits for the end, and then there is none; one that it holds is forgotten later.
+_LOCK = b"select id from deliveries where id = any(%s) order by id for key share"
 _INSERT = b"""
 insert into feedback (id, delivery_id, destination, key, digest, type, value, currency, occurred_at, actor, data)
 select id, delivery_id, destination, key, digest, type, value, currency, occurred_at, %s, data
@@ -148,11 +152,13 @@ def record(
 ) -> list[Answer]:
     """Write feedback in one transaction; for each, in order, what is on record now or why it is not.
 
-    `source` and `destination` bound what the giver may speak of: other deliveries do not exist for it.
+    `source` and `destination` bound what the giver may speak of: other deliveries do not exist for it. Who gives it is told
+    by `actor` and `source`: a key's name may be used for several sources.
     """
     with database.transaction() as connection:
-        found = _deliveries(connection, given, {"source": source, "destination": destination})
-        rows = [_row(one, on) for one, on in zip(given, found, strict=True) if isinstance(on, Delivered)]
+        found = _held(connection, given, _deliveries(connection, given, {"source": source, "destination": destination}))
+        giver = f"{actor}{_APART}{source or ''}"
+        rows = [_row(one, on, giver) for one, on in zip(given, found, strict=True) if isinstance(on, Delivered)]
         answers = iter(_write(connection, rows, actor) if rows else ())
     return [next(answers) if isinstance(on, Delivered) else on for on in found]
 
@@ -204,6 +210,16 @@ def _deliveries(connection: Connection, given: Sequence[NewFeedback], bounds: Ma
     ]
 
 
+def _held(connection: Connection, given: Sequence[NewFeedback], found: Sequence[Found]) -> list[Found]:
+    """The deliveries again, kept from being forgotten before their feedback is written; without those that just were."""
+    ids = [on.id for on in found if isinstance(on, Delivered)]
+    there = {row[0] for row in connection.execute(_LOCK, (ids,))} if ids else set()
+    return [
+        _missing(one) if isinstance(on, Delivered) and on.id not in there else on
+        for one, on in zip(given, found, strict=True)
+    ]
+
+
 def _only(one: NewFeedback, found: Sequence[Delivered]) -> Found:
     match found:
         case []:
@@ -222,7 +238,7 @@ def _missing(one: NewFeedback) -> NotFound:
     return NotFound(f"there is no delivery of destination {one.destination} with this reference")
 
 
-def _row(given: NewFeedback, on: Delivered) -> _Row:
+def _row(given: NewFeedback, on: Delivered, giver: str) -> _Row:
     said = [
         str(on.id),
         given.type.value,
@@ -232,8 +248,9 @@ def _row(given: NewFeedback, on: Delivered) -> _Row:
         None if given.occurred_at is None else given.occurred_at.astimezone(UTC).isoformat(),
     ]
     digest = blake2b(msgspec.json.encode(said), digest_size=16).digest()
-    # Without an id of the giver's, the same words on the same delivery are the same feedback. No id begins with a space.
-    key = f" {digest.hex()}" if given.key is None else given.key
+    # Without an id of the giver's, the same words on the same delivery are the same feedback, whoever says them. No giver
+    # begins with a space.
+    key = f" {digest.hex()}" if given.key is None else f"{giver}{_APART}{given.key}"
     return _Row(given=given, on=on, id=uuid7(), key=key, digest=digest)
 
 
@@ -270,7 +287,7 @@ def _answer(row: _Row, before: Sequence[Any] | None) -> Answer:
     if found == row.id:
         return Recorded(id=row.id, delivery_id=row.on.id)
     if digest != row.digest:
-        return Conflict("this id was used before for other feedback; use a new id for new feedback")
+        return Conflict("you used this id before for other feedback; use a new id for new feedback")
     return Recorded(id=found, delivery_id=delivery_id, repeated=True)
 
 

@@ -17,6 +17,10 @@ _NOTICE = b"""
 insert into destination_status as known (destination, notice) values (%s, %s)
 on conflict (destination) do update set notice = excluded.notice where known.notice is distinct from excluded.notice
 """
+_FORGET_QUOTAS = b"""
+update destination_status set quota_left = null, quota_limit = null, quota_until = null
+where destination = any(%s) and quota_left is not null
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,3 +80,9 @@ def forget_notices(connection: Connection, destinations: Sequence[str]) -> None:
     connection.execute(
         b"update destination_status set notice = null where destination = any(%s)", (list(destinations),)
     )
+
+
+def forget_quotas(database: Database, destinations: Sequence[str]) -> None:
+    """What they said is left of their rate limits says nothing."""
+    with database.transaction() as connection:
+        connection.execute(_FORGET_QUOTAS, (list(destinations),))

@@ -12,6 +12,7 @@ from time import sleep
 import psycopg
 
 from app.errors import Unavailable
+from app.ledger import revision
 from app.ledger.database import Connection, connect, translated
 from app.telemetry import Event, emit
 
@@ -25,12 +26,14 @@ _LOCK = 7_165_311  # any number, the same in every process that migrates
 
 
 def migrate(database_url: str) -> None:
-    """Run every migration that has not run yet.
+    """Run every migration that has not run yet; those of a newer release have run them all.
 
     Raises `Unavailable` when PostgreSQL is out of reach, or when others keep a table locked for ten minutes.
     """
     with connect(database_url, application_name="leadrelay-migrate") as lock, translated():
         _take_turn(lock)
+        if revision.is_newer(revision.found(lock)):
+            return
         for _ in range(TRIES):
             try:
                 _upgrade(database_url)

@@ -43,6 +43,10 @@ where received_at < now() - make_interval(days => %s) and not exists (
 )
 order by id limit %s
 """
+# Whoever is about to add something to them, or to send them again, does so before this or not at all.
+_LOCK = b"""
+select id, state in ('ready', 'queued', 'delivering', 'held', 'dead') from deliveries where id = any(%s) order by id for update
+"""
 
 
 def replay(
@@ -89,16 +93,19 @@ def pause(
 def forget(database: Database, *, older_than_days: int, limit: int) -> int:
     """Delete up to `limit` leads whose deliveries all ended, with all that belongs to them; how many were."""
     with database.transaction() as connection:
-        leads = connection.execute(_EXPIRED_LEADS, (older_than_days, limit)).fetchall()
+        expired = connection.execute(_EXPIRED_LEADS, (older_than_days, limit)).fetchall()
+        locked = connection.execute(_LOCK, ([delivery for _, ids in expired for delivery in ids],)).fetchall()
+        wanted = {delivery for delivery, is_wanted in locked if is_wanted}
+        leads = [(lead, ids) for lead, ids in expired if wanted.isdisjoint(ids)]
         deliveries = [delivery for _, ids in leads for delivery in ids]
         connection.execute(b"delete from attempts where delivery_id = any(%s)", (deliveries,))
         connection.execute(b"delete from feedback where delivery_id = any(%s)", (deliveries,))
         connection.execute(b"delete from deliveries where id = any(%s)", (deliveries,))
-        connection.execute(b"delete from leads where id = any(%s)", ([row[0] for row in leads],))
+        forgotten = connection.execute(b"delete from leads where id = any(%s)", ([row[0] for row in leads],)).rowcount
         connection.execute(
             b"delete from submissions where created_at < now() - make_interval(days => %s)", (older_than_days,)
         )
-    return len(leads)
+    return forgotten
 
 
 def _audit(connection: Connection, actor: str, action: str, subjects: Sequence[object], note: str) -> None:

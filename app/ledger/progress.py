@@ -8,7 +8,7 @@ from uuid import UUID
 
 from app.ledger.database import Database
 from app.ledger.query import _DELIVERY, DeliveryView, _delivery
-from app.model import WAITING, State
+from app.model import EVENTS, WAITING, State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +28,7 @@ class Progress:
 _PROGRESS = """
 select destination, state::text, count(*), count(*) filter (where attempts = 0), count(*) filter (where attempts > 1),
        percentile_cont(array[0.5, 0.95]) within group (order by extract(epoch from ended_at - accepted_at) * 1000)
-from deliveries where id = any(%s) group by 1, 2
+from deliveries where id = any(%s) or (id >= %s and source = %s) group by 1, 2
 """
 
 
@@ -39,19 +39,18 @@ def ended_since(
 
     The second bound keeps the scan short: ids are ordered by time and there is no index on the end.
     """
-    lowest = UUID(int=int(accepted_after.timestamp() * 1000) << 80)  # RFC 9562, 5.7: 48 bits of milliseconds lead
     rows = database.fetch(
         f"select {_DELIVERY} from deliveries where id >= %(lowest)s and ended_at > %(moment)s "  # noqa: S608  # fixed columns
         "and (%(destination)s::text is null or destination = %(destination)s) order by ended_at, id",
-        {"lowest": lowest, "moment": moment, "destination": destination},
+        {"lowest": _lowest(accepted_after), "moment": moment, "destination": destination},
     )
     return [_delivery(row) for row in rows]
 
 
-def progress(database: Database, ids: Sequence[UUID]) -> dict[str, Progress]:
-    """How these deliveries stand, by destination."""
+def progress(database: Database, ids: Sequence[UUID], *, events_after: datetime) -> dict[str, Progress]:
+    """How these deliveries stand, and those of what has been told since a moment; by destination."""
     found: dict[str, list[tuple[Any, ...]]] = {}
-    for row in database.fetch(_PROGRESS, (list(ids),)):
+    for row in database.fetch(_PROGRESS, (list(ids), _lowest(events_after), EVENTS)):
         found.setdefault(row[0], []).append(row)
     return {
         name: Progress(
@@ -62,6 +61,11 @@ def progress(database: Database, ids: Sequence[UUID]) -> dict[str, Progress]:
         )
         for name, rows in sorted(found.items())
     }
+
+
+def _lowest(moment: datetime) -> UUID:
+    """Of the ids made from a moment on, the lowest (RFC 9562, 5.7: 48 bits of milliseconds lead)."""
+    return UUID(int=int(moment.timestamp() * 1000) << 80)
 
 
 def _percentiles(rows: Sequence[tuple[Any, ...]]) -> dict[str, float | None]:

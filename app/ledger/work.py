@@ -18,6 +18,7 @@ from app.ledger.database import Connection, Database
 from app.ledger.event import tell
 from app.ledger.rollup import Cell, add, bucket
 from app.ledger.step import Steps, captured, release_steps
+from app.ledger.unsent import counting_unsent
 from app.model import Attempt, Claim, Fault, Lead
 
 WORKER_ENDED = "the worker ended before the destination's answer was recorded"
@@ -71,11 +72,11 @@ with input as (
 )
 select id, lead_id from moved
 """
-_RELEASE = b"""
+_RELEASE = counting_unsent(b"""
 update deliveries d set state = 'ready', due_at = now(), lease_until = null
 from unnest(%b::uuid[], %b::int[]) as input (id, token)
 where d.id = input.id and d.token = input.token and d.state::text = 'delivering'
-"""
+""")
 _EXPIRED = b"""
 select id, token, attempts - attempts_from, extract(epoch from now() - age_from)::float8, destination
 from deliveries where state = 'delivering' and lease_until <= now() limit %s

@@ -25,6 +25,7 @@ needs it, on this machine, in memory only. Nothing is passed on to anybody.
 | HubSpot CRM | `/hubspot/crm/v3/objects/contacts...`, `/hubspot/crm/objects/2026-09/contacts...` |
 | lead buyer | `POST /buyer/leads`, `GET /buyer/leads` |
 | mail server | the SMTP port |
+| subscriber of webhooks | `POST /subscriber/webhooks` |
 
 The operations below are the sandbox's own: what arrived, and faults on demand.
 """

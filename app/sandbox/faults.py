@@ -94,6 +94,7 @@ PLANS: dict[Target, type[Plan]] = {
     "hubspot": Plan,
     "buyer": BuyerPlan,
     "smtp": SmtpPlan,
+    "subscriber": Plan,
 }
 
 

@@ -17,8 +17,8 @@ import msgspec
 
 from app.sandbox.memory import Recent
 
-Target = Literal["salesforce", "hubspot", "buyer", "smtp"]
-TARGETS: tuple[Target, ...] = ("salesforce", "hubspot", "buyer", "smtp")
+Target = Literal["salesforce", "hubspot", "buyer", "smtp", "subscriber"]
+TARGETS: tuple[Target, ...] = ("salesforce", "hubspot", "buyer", "smtp", "subscriber")
 
 BODIES = 10_000
 BODY_BYTES = 16_384

@@ -1,4 +1,4 @@
-"""The sandbox process: four stand-ins, their witness and a page, on one event loop and two ports.
+"""The sandbox process: five stand-ins, their witness and a page, on one event loop and two ports.
 
 May know all of `app.sandbox`, of the product only errors. Whoever starts it says where to listen; nothing is kept on disk.
 """
@@ -12,7 +12,7 @@ import uvloop
 from starlette.types import Receive, Scope, Send
 
 from app.errors import Unavailable
-from app.sandbox import buyer, hubspot_answer, salesforce
+from app.sandbox import buyer, hubspot_answer, salesforce, subscriber
 from app.sandbox.buyer import Buyer
 from app.sandbox.control import control
 from app.sandbox.door import Door, Wire
@@ -21,6 +21,7 @@ from app.sandbox.hubspot import HubSpot
 from app.sandbox.receipts import Receipts
 from app.sandbox.salesforce import Salesforce
 from app.sandbox.smtp import MailSink
+from app.sandbox.subscriber import Subscriber
 
 
 class Sandbox:
@@ -29,13 +30,15 @@ class Sandbox:
     def __init__(self) -> None:
         faults, receipts = Faults(), Receipts()
         lead_buyer, crm, contacts = Buyer(faults, receipts), Salesforce(faults, receipts), HubSpot(faults, receipts)
+        partner = Subscriber(faults, receipts)
         self.mail = MailSink(faults, receipts)
-        self._control = control(faults, receipts, self.mail, crm.login, forgetful=(lead_buyer, crm, contacts))
+        self._control = control(faults, receipts, self.mail, crm.login, forgetful=(lead_buyer, crm, contacts, partner))
         to_salesforce = Door("salesforce", crm.app, refuse=salesforce.refuse, faults=faults, receipts=receipts)
         self._doors = {
             "buyer": Door("buyer", lead_buyer, refuse=buyer.refuse, faults=faults, receipts=receipts),
             "hubspot": Door("hubspot", contacts.app, refuse=hubspot_answer.refuse, faults=faults, receipts=receipts),
             "salesforce": to_salesforce,
+            "subscriber": Door("subscriber", partner, refuse=subscriber.refuse, faults=faults, receipts=receipts),
             # Salesforce's instance URLs have no path, and clients (simple-salesforce) keep only their host.
             "services": to_salesforce,
         }

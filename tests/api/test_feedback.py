@@ -13,7 +13,7 @@ import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.ledger import feedback, operation, query
+from app.ledger import feedback, key, operation, query
 from app.model import Outcome, Result, State
 from tests.api.harness import Api, finish, running, wait_until
 
@@ -99,10 +99,38 @@ def test_the_same_id_is_taken_once(api: Api) -> None:
     assert len(heard(api, delivery)) == 1
 
 
+def test_two_givers_may_use_the_same_id_for_different_things(api: Api) -> None:
+    own, other = deliver(api, query_string="source=partner"), deliver(api, query_string="source=partner")
+    entry = {"type": "conversion", "id": str(uuid4())}
+    answers = {}
+    for who, delivery in (("feedback", own), ("partner", other)):
+        answers[who] = give(api, {**entry, "delivery_id": delivery}, who=who)
+        assert answers[who].status_code == 201
+    for who, delivery in (("feedback", own), ("partner", other)):
+        again = give(api, {**entry, "delivery_id": delivery}, who=who)
+        assert (again.status_code, again.json()) == (200, {**answers[who].json(), "repeated": True})
+        used = give(api, {**entry, "delivery_id": delivery, "type": "return"}, who=who)
+        assert (used.status_code, used.json()["type"]) == (409, "/docs#conflict")
+        assert "use a new id" in used.json()["detail"]
+    assert [len(heard(api, delivery)) for delivery in (own, other)] == [1, 1]
+
+
+def test_keys_of_one_name_for_two_sources_are_two_givers(api: Api) -> None:
+    entry = {"type": "conversion", "id": str(uuid4())}
+    for source in ("web", "partner"):
+        scopes = frozenset({"feedback"})
+        secret = key.create(api.database, name="acme", scopes=scopes, source=source, actor="test")
+        headers = {"Authorization": f"Bearer {secret}"}
+        body = {**entry, "delivery_id": deliver(api, query_string=f"source={source}")}
+        answers = [requests.post(f"{api.url}/v1/feedback", json=body, headers=headers, timeout=20) for _ in range(2)]
+        assert [answer.status_code for answer in answers] == [201, 200]
+
+
 def test_without_an_id_the_same_words_are_taken_once(api: Api) -> None:
     delivery = deliver(api)
     entry = {"delivery_id": delivery, "type": "return", "reason": "Wrong number"}
     assert [give(api, entry).status_code for _ in range(3)] == [201, 200, 200]
+    assert give(api, entry, who="all").status_code == 200, "whoever says them"
     assert give(api, {**entry, "reason": "Not interested"}).status_code == 201
     assert len(heard(api, delivery)) == 2
 

@@ -17,10 +17,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from app.api.problem import Kind
 from app.api.server import listen
 from app.errors import Unavailable
-from app.ledger import Database, key, version
+from app.ledger import Database, key, migrate, revision, version
 from app.ledger.key import create
 from app.model import Fault, Outcome, Result, State
 from app.settings import Settings
+from app.telemetry import Event
 from tests.api.harness import DOCUMENT, LEAD, Api, finish, running, serving, wait_until
 
 
@@ -117,9 +118,13 @@ def test_of_several_sentinels_one_that_answers_is_enough(database_url: str, tmp_
 
 def test_without_a_configuration_it_is_alive_and_not_ready(database_url: str, tmp_path: Path) -> None:
     with serving(Settings(database_url=database_url, home=tmp_path)) as (_, url):
-        answer = requests.get(f"{url}/readyz", timeout=10)
-        assert (answer.status_code, answer.json()["type"]) == (503, "/docs#unavailable")
-        assert "config apply" in answer.json()["detail"]
+
+        def detail() -> str:
+            answer = requests.get(f"{url}/readyz", timeout=10)
+            assert (answer.status_code, answer.json()["type"]) == (503, "/docs#unavailable")
+            return str(answer.json()["detail"])
+
+        wait_until(lambda: "config apply" in detail(), "it says what is missing")
 
 
 @pytest.mark.parametrize("path", ["/v1/leads", "/v1/leads/bulk"])
@@ -156,6 +161,41 @@ def test_a_new_configuration_is_taken_up_while_it_runs(api: Api) -> None:
     document["sources"].append({"name": "late"})
     version.write(api.database, document, changed=[], actor="test")
     wait_until(lambda: api.post("/v1/leads?source=late", json=LEAD).status_code == 202, "the new source is known", 5.0)
+
+
+def test_an_api_that_starts_before_the_migration_waits_for_it(
+    outdated_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logged: list[Event] = []
+    monkeypatch.setattr(revision, "emit", lambda event, **_: logged.append(event))
+    with serving(Settings(database_url=outdated_database_url, home=tmp_path)) as (_, url):
+
+        def said(path: str, method: str = "GET") -> str:
+            answer = requests.request(method, url + path, json=LEAD, headers={"X-API-Key": "lr_x"}, timeout=10)
+            assert (answer.status_code, answer.json()["type"]) == (503, "/docs#unavailable")
+            assert int(answer.headers["Retry-After"]) > 0
+            return str(answer.json()["detail"])
+
+        wait_until(lambda: "run `leadrelay migrate`" in said("/readyz"), "it says what it waits for")
+        for path, method in (
+            ("/v1/leads", "POST"),
+            ("/v1/hooks/web", "POST"),
+            ("/v1/destinations", "GET"),
+            ("/metrics", "GET"),
+        ):
+            assert "run `leadrelay migrate`" in said(path, method)
+        assert requests.get(f"{url}/livez", timeout=10).ok
+        assert requests.get(f"{url}/docs", timeout=10).ok
+        migrate(outdated_database_url)
+        wait_until(lambda: "apply one with `leadrelay config apply`" in said("/readyz"), "it goes on")
+        assert requests.get(f"{url}/metrics", timeout=10).ok
+    assert logged == [Event.LEDGER_OUTDATED]
+
+
+def test_an_api_of_the_release_before_goes_on_beside_newer_tables(database: Database, tmp_path: Path) -> None:
+    database.fetch("update schema_version set version_num = '9999' returning 1")
+    with running(database.url, tmp_path) as api:
+        assert api.submit()["deliveries"]
 
 
 PROGRAM = "from app.api.server import serve; from app.settings import settings; serve(settings())"

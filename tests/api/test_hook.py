@@ -50,6 +50,7 @@ SOURCES = {
     "absent": hook("absent"),
     "short": hook("short"),
     "calls": hook("other", takes="feedback", destination="crm"),
+    "agency": hook("other", takes="feedback", destination="crm"),
 }
 
 
@@ -389,6 +390,16 @@ def test_refusals_are_counted_by_source_and_reason(api: Api) -> None:
     refusal(send(api, body, {}, "vendor"))
     for reason in reasons:
         wait_until(lambda reason=reason: count("web", reason) > before[reason], f"{reason} is counted")
+
+
+def test_hooks_of_two_sources_may_use_the_same_id_for_different_things(api: Api) -> None:
+    for source in ("calls", "agency"):
+        body = body_of()
+        [delivery] = [
+            one["id"] for one in send(api, body, signed(body)).json()["deliveries"] if one["destination"] == "crm"
+        ]
+        raw = json.dumps({"delivery_id": delivery, "type": "return", "id": "case-1"}).encode()
+        assert [send(api, raw, signed(raw, "other"), source).status_code for _ in range(2)] == [201, 200]
 
 
 def test_a_destination_that_calls_back_signed_reports_on_its_own_deliveries(api: Api) -> None:

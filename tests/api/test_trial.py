@@ -13,7 +13,8 @@ from app.api.reach import GRACE_SECONDS, MOST
 from app.ledger import query, version
 from app.sandbox.process import Running, running
 from tests.api.harness import DOCUMENT, Api, wait_until
-from tests.connectors.fault_server import FaultServer, closed_port, hang
+from tests.connectors import soap_wsdl
+from tests.connectors.fault_server import FaultServer, answer, closed_port, hang
 from tests.connectors.fault_server import running as server_running
 from tests.connectors.token_endpoint import SECRET, Buyer, buying
 
@@ -40,8 +41,17 @@ def rotating() -> Iterator[Buyer]:
         yield found
 
 
+@pytest.fixture(scope="module")
+def library() -> Iterator[FaultServer]:
+    """Has a WSDL, under whatever address."""
+    with server_running(hang) as server:
+        document = soap_wsdl.wsdl(f"{server.url}/leads").encode()
+        server.behaviour = answer(200, document, content_type="text/xml")
+        yield server
+
+
 @pytest.fixture(scope="module", autouse=True)
-def configured(api: Api, sandbox: Running, silent: FaultServer, rotating: Buyer) -> None:
+def configured(api: Api, sandbox: Running, silent: FaultServer, rotating: Buyer, library: FaultServer) -> None:
     """The API's configuration with destinations to try."""
     monkey = pytest.MonkeyPatch()
     monkey.setenv("TRIAL_KEY", "sandbox-buyer-key")
@@ -55,6 +65,11 @@ def configured(api: Api, sandbox: Running, silent: FaultServer, rotating: Buyer)
     key = {"api_key": {"name": "X-API-Key", "value": "${env:TRIAL_KEY}"}}
     grant = {"grant": "refresh_token", "refresh_token": "${env:TRIAL_REFRESH}", "client_secret": "${env:TRIAL_SECRET}"}
     oauth2 = rotating.auth(**grant)
+
+    def soap(wsdl: str) -> dict[str, Any]:
+        settings = {"wsdl": wsdl, "operation": "SubmitLead", "auth": key, "url": f"{library.url}/leads"}
+        return {"type": "soap", "settings": settings, "mapping": {"lead.email": "{{ lead.email }}", "lead.seen": None}}
+
     added: Mapping[str, Mapping[str, Any]] = {
         "rotating": http(f"{rotating.server.url}/leads", auth=oauth2, check_url=f"{rotating.server.url}/leads"),
         "buyer": {
@@ -64,6 +79,8 @@ def configured(api: Api, sandbox: Running, silent: FaultServer, rotating: Buyer)
         },
         "stranger": http(f"{sandbox.url}/buyer/leads"),
         "keyless": http(f"{sandbox.url}/buyer/leads", auth={"bearer": {"token": "${env:NOT_HERE}"}}),
+        "soap": soap(f"{library.url}/leads?wsdl"),
+        "soap-here": soap(soap_wsdl.wsdl()),
         "away": http(f"http://127.0.0.1:{closed_port()}/"),
         "slow": {**http(silent.url, check_url=silent.url), "limits": {"timeout_seconds": TIMEOUT}},
         "contacts": {
@@ -129,6 +146,35 @@ def test_an_answer_is_interpreted(api: Api) -> None:
     assert (found["outcome"], found["price"], found["reference"], found["fault"]) == ("success", "2.5", "b-1", None)
     assert post(api, "buyer", "interpret", {"status": 7}).status_code == 422
     assert post(api, "mail", "interpret", answer).status_code == 409
+
+
+@pytest.mark.parametrize(
+    ("what", "body"),
+    [("preview", {"lead": LEAD}), ("interpret", {"status": 200, "body": soap_wsdl.ACCEPTED.decode()})],
+)
+def test_a_wsdl_at_an_address_is_fetched_for_operators_only_and_without_credentials(
+    api: Api, library: FaultServer, what: str, body: Any
+) -> None:
+    library.received.clear()
+    refused = post(api, "soap", what, body, who="read")
+    assert (refused.status_code, refused.json()["type"]) == (403, "/docs#forbidden")
+    assert "lacks the scope 'operate': the WSDL of this destination" in refused.json()["detail"]
+    assert 'scope="operate"' in refused.headers["www-authenticate"]
+    assert library.received == []
+    assert post(api, "soap-here", what, body, who="read").ok, "its WSDL is known"
+    assert library.received == []
+    assert post(api, "soap", what, body).ok
+    [request] = library.received
+    assert (request.method, request.target) == ("GET", "/leads?wsdl")
+    assert "x-api-key" not in request.headers
+
+
+def test_a_wsdl_that_cannot_be_fetched_is_a_destination_fault(api: Api, library: FaultServer) -> None:
+    before, library.behaviour = library.behaviour, answer(503)
+    found = post(api, "soap", "preview", {"lead": LEAD})
+    library.behaviour = before
+    assert (found.status_code, found.json()["type"]) == (502, "/docs#destination-fault")
+    assert "the WSDL cannot be fetched" in found.json()["detail"]
 
 
 def test_a_test_is_sent_and_leaves_nothing_in_the_ledger(api: Api) -> None:

@@ -24,10 +24,11 @@ def edit(path: Path, old: str, new: str) -> None:
 def test_the_example_is_valid_with_nothing_running(lonely: Run) -> None:
     found = lonely("config", "validate", EXAMPLE)
     assert found.code == 0
-    assert "1 source, 4 destinations" in found.err
+    assert "1 source, 5 destinations" in found.err
     assert lonely("config", "validate", EXAMPLE, "--json").json["destinations"] == [
         "buyer",
         "hubspot",
+        "partner",
         "salesforce",
         "welcome",
     ]

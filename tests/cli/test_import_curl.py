@@ -221,14 +221,72 @@ def test_secrets_become_references_and_are_named(lonely: Run, tmp_path: Path) ->
     assert "password is left out: a secret in the body" in made.err
 
 
+def test_how_a_destination_is_reached_is_written(lonely: Run, tmp_path: Path) -> None:
+    command = (
+        "curl -L --max-redirs 4 -x proxy.example:3128 -U 'an n:" + SECRET + "' --cacert ca.pem "
+        "-E client.pem:" + SECRET + " --key $CLIENT_KEY https://api.acme.example/in -d a=1"
+    )
+    made, _ = imported(lonely, command, tmp_path)
+    assert SECRET not in made.out + made.err
+    written = yaml.safe_load(made.out)
+    assert written["settings"]["redirects"] == 4
+    assert written["network"] == {
+        "proxy": "http://an%20n:${env:ACME_PROXY_PASSWORD}@proxy.example:3128",
+        "ca": "${env:ACME_CA}",
+        "certificate": "${env:ACME_CERTIFICATE}",
+        "key": "${env:CLIENT_KEY}",
+        "key_password": "${env:ACME_KEY_PASSWORD}",
+    }
+    assert "set ACME_CERTIFICATE: absolute path of the certificate file" in made.err
+    assert "left out" not in made.err
+    most, _ = imported(lonely, "curl -L --proxy p.example http://localhost/in -d a=1", tmp_path / "most")
+    assert yaml.safe_load(most.out)["settings"]["redirects"] == 10
+    assert yaml.safe_load(most.out)["network"] == {"allow": ["localhost"], "proxy": "http://p.example:1080"}
+
+
+@pytest.mark.parametrize(
+    ("body", "name"),
+    [
+        ("""-H 'Content-Type: application/json' -d '{"a": 1, "partner": {"api_key": "SECRET"}}'""", "partner.api_key"),
+        ("-d a=1 -d token=SECRET", "token"),
+        ("-F a=1 -F token=SECRET", "token"),
+        ("""-H 'Content-Type: application/xml; charset=utf-8' -d '<lead token="SECRET"><a>1</a></lead>'""", "@token"),
+    ],
+)
+@pytest.mark.parametrize("head", ["", "-H 'Authorization: Bearer abc' ", "-H 'X-API-Key: abc' "])
+def test_a_key_in_the_body_is_written(lonely: Run, tmp_path: Path, head: str, body: str, name: str) -> None:
+    command = f"curl https://api.acme.example/in {head}{body}".replace("SECRET", SECRET)
+    made, _ = imported(lonely, command, tmp_path)
+    assert SECRET not in made.out + made.err
+    written = yaml.safe_load(made.out)["settings"]
+    key = written["auth"]["api_key"]
+    assert (key["in"], key["name"]) == ("body", name)
+    assert f"set {key['value'][6:-1]}: {name} in the body" in made.err
+    assert "left out" not in made.err
+    assert list(written.get("headers", {})) == ([head.split("'")[1].partition(":")[0]] if head else [])
+
+
+def test_digest_credentials_stay_digest(lonely: Run, tmp_path: Path) -> None:
+    made, _ = imported(lonely, f"curl --digest -u ann:{SECRET} https://api.acme.example/in -d a=1", tmp_path)
+    auth = yaml.safe_load(made.out)["settings"]["auth"]
+    assert auth == {"digest": {"username": "ann", "password": "${env:ACME_PASSWORD}"}}
+    assert SECRET not in made.out + made.err
+    assert "left out" not in made.err
+    nobody = lonely("import-curl", f"curl --digest -u :{SECRET} https://api.acme.example/in -d a=1")
+    assert (nobody.code, nobody.out) == (1, "")
+    assert "--digest has no user name" in nobody.err
+
+
 @pytest.mark.parametrize(
     ("more", "note"),
     [
-        ("-L", "--location is left out: redirects are not followed"),
+        ("-L --max-redirs 40", "redirects: at most 10 are followed here"),
+        ("-L", "take no credentials and no headers"),
         ("-k", "--insecure is left out: certificates are always checked"),
         ("--frobnicate", "--frobnicate is left out: it is not known here"),
         ("-y7", "-y is left out: it is not known here"),
-        ("-x http://proxy.example:1", "--proxy is left out"),
+        ("-x socks5://proxy.example:1", "--proxy is left out"),
+        ("--key client.key", "the command has no --cert"),
         ("| jq .", "what follows the command"),
         ("-H 'Host: other.example'", "left out: Host"),
         ("-H @file", "headers from a file are left out"),

@@ -198,12 +198,12 @@ def test_parameters_forms_and_tokens_are_written(lonely: Run, document: Path, tm
         "url": "https://eu.acme.example/v2/leads/{{ lead.lead_id }}/consent",
         "method": "PUT",
         "body": "form",
-        "headers": {"X-Version": "2"},
-        "auth": {"bearer": {"token": "${env:ACME_TOKEN}"}},
+        "headers": {"X-Version": "2", "Authorization": "Bearer ${env:ACME_TOKEN}"},
+        "auth": {"api_key": {"in": "body", "name": "password", "value": "${env:ACME_KEY}"}},
     }
     assert "opt_in: false # fill in, required: boolean" in made.out
-    assert "  # password: " in made.out
-    for note in ("lead_id in the path", "OAuth 2.0, token address https://acme.example/token", "password is left out"):
+    assert "password" not in yaml.safe_load(made.out)["mapping"]
+    for note in ("lead_id in the path", "OAuth 2.0, token address https://acme.example/token", "password in the body"):
         assert note in made.err
 
 
@@ -213,6 +213,22 @@ def test_a_get_carries_its_parameters_as_a_query(lonely: Run, document: Path, tm
     found = yaml.safe_load(made.out)
     assert (found["settings"]["method"], found["settings"]["body"]) == ("GET", "query")
     assert found["mapping"] == {"campaign": "spring 1", "zip": "{{ lead.postal_code }}"}
+
+
+def test_a_key_in_the_body_is_written(lonely: Run, tmp_path: Path) -> None:
+    properties = {"a": {"type": "string"}, "api_key": {"type": "string"}}
+    content = {"application/json": {"schema": {"required": ["a", "api_key"], "properties": properties}}}
+    document = {
+        "openapi": "3.1.0",
+        "servers": [{"url": "https://api.acme.example"}],
+        "paths": {"/in": {"post": {"requestBody": {"content": content}}}},
+    }
+    file = tmp_path / "keyed.json"
+    file.write_text(json.dumps(document))
+    made = lonely("import-openapi", file)
+    found = yaml.safe_load(valid(lonely, made, tmp_path).read_text())
+    assert found["settings"]["auth"] == {"api_key": {"in": "body", "name": "api_key", "value": "${env:ACME_KEY}"}}
+    assert "api_key" not in found["mapping"]
 
 
 def test_operations_are_listed_and_a_wrong_name_is_told(lonely: Run, document: Path) -> None:
@@ -254,6 +270,17 @@ def test_the_document_of_our_own_api_can_be_imported(lonely: Run, tmp_path: Path
     made = lonely("import-openapi", path, "--operation", "POST /v1/destinations/{name}/interpret")
     valid(lonely, made, tmp_path)
     assert "status: 0 # fill in, required: integer" in made.out
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["169.254.169.254", "[fd00:ec2::254]", "[::ffff:169.254.169.254]", "100.100.100.200", "0xA9FEA9FE", "2852039166"],
+)
+@pytest.mark.parametrize("command", [("import-openapi",), ("describe", "soap")])
+def test_no_document_is_asked_of_a_metadata_service(lonely: Run, command: tuple[str, ...], host: str) -> None:
+    found = lonely(*command, f"http://{host}/latest/meta-data/?wsdl")
+    assert (found.code, found.out) == (1, "")
+    assert "a cloud's metadata service, which is refused" in found.err
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 from app.cli import reconciliation
 from app.cli.main import COMMANDS, load
 from tests.cli.conftest import EXAMPLE, TREE, Run
+from tests.conftest import OUTDATED
 
 MISSING_ID = "01a2080e-17e9-71cf-91e9-9fc674dc0340"
 
@@ -100,13 +101,31 @@ def test_without_a_ledger_one_line_says_so_and_the_code_is_3(
     assert "hidden" not in found.err
 
 
+@pytest.mark.parametrize("arguments", [["destinations"], ["config", "apply", EXAMPLE], ["reconcile"], ["key", "list"]])
 def test_a_ledger_without_tables_asks_for_migrate(
-    lonely: Run, database_server: str, monkeypatch: pytest.MonkeyPatch
+    lonely: Run, database_server: str, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
 ) -> None:
     monkeypatch.setenv("LEADRELAY_DATABASE_URL", database_server)
-    found = lonely("destinations")
-    assert found.code == 1
-    assert "run `leadrelay migrate`" in found.err
+    found = lonely(*arguments)
+    assert (found.code, found.out) == (3, "")
+    assert found.err == "error: the ledger has no tables yet: run `leadrelay migrate`\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["destinations"], ["reconcile"], ["send", "-", "-s", "web"], ["import", "-", "-s", "web", "--format", "csv"]],
+)
+def test_older_tables_are_said_in_one_line_and_migrate_mends_it(
+    lonely: Run, outdated_database_url: str, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    monkeypatch.setenv("LEADRELAY_DATABASE_URL", outdated_database_url)
+    found = lonely(*arguments, stdin="{}")
+    assert (found.code, found.out) == (3, "")
+    assert found.err.startswith(f"error: the ledger's tables are at {OUTDATED} and this release needs ")
+    assert found.err.endswith(": run `leadrelay migrate`\n")
+    assert found.err.count("\n") == 1
+    assert lonely("migrate").code == 0
+    assert lonely("destinations").code == 0
 
 
 def test_a_bad_setting_is_named(lonely: Run, monkeypatch: pytest.MonkeyPatch) -> None:

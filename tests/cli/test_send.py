@@ -58,6 +58,7 @@ def test_an_unknown_source_names_the_known_ones(configured: Run, lead_file: Path
 def test_bad_json_is_placed(configured: Run) -> None:
     assert "line 2, column" in configured("send", "-", "-s", "web", stdin='{"email":\n}').err
     assert "must be a JSON object" in configured("send", "-", "-s", "web", stdin="[]").err
+    assert "`leadrelay import`" in configured("send", "-", "-s", "web", stdin='{"email": "a@b.example"}\n{}').err
 
 
 def test_a_body_beyond_the_cap_is_refused(configured: Run) -> None:

@@ -42,7 +42,7 @@ def process() -> Iterator[Running]:
 def sandbox(process: Running, monkeypatch: pytest.MonkeyPatch) -> Running:
     """A sandbox of the module's own, with what the example configuration wants to know of it."""
     requests.delete(f"{process.url}/api/receipts", timeout=5).raise_for_status()
-    for target in ("buyer", "hubspot", "salesforce", "smtp"):
+    for target in ("buyer", "hubspot", "salesforce", "smtp", "subscriber"):
         requests.delete(f"{process.url}/api/faults/{target}", timeout=5).raise_for_status()
     place = Address(host=process.host, port=process.port, host_setting="", port_setting="")
     for name, value in sandbox_environment(place, process.smtp_port).items():
@@ -187,6 +187,17 @@ def test_every_example_that_speaks_http_is_previewed_as_a_request(lonely: Run, l
     assert "ada@example.com" in found.json["body"]
 
 
+def test_the_subscriber_of_the_example_is_told_by_webhooks_that_it_believes(lonely: Run, sandbox: Running) -> None:
+    event = json.dumps({"type": "delivery.dead", "destination": "crm", "reason": "HTTP 422"})
+    shown = lonely("preview", example("partner"), "-", stdin=event).json
+    assert shown["headers"]["webhook-signature"] == "***"
+    assert lonely("test", example("partner"), "-", stdin=event).json["outcome"] == "success"
+    [told] = requests.get(f"{sandbox.url}/api/receipts?target=subscriber", timeout=5).json()["receipts"]
+    assert json.loads(told["body"])["data"].items() >= json.loads(event).items()
+    delivered = lonely("test", example("partner"), "-", stdin='{"type": "delivery.delivered"}')
+    assert delivered.json["reason"] == "it is not told of delivery.delivered"
+
+
 @pytest.mark.parametrize("name", ["buyer", "salesforce", "hubspot"])
 def test_a_revealed_preview_has_the_address(lonely: Run, sandbox: Running, lead_file: Path, name: str) -> None:
     found = lonely("preview", example(name), lead_file, "--reveal").json
@@ -296,12 +307,45 @@ def test_a_vendors_answer_is_interpreted_as_the_connector_does(
         ('{"status": 99}', "status: must be greater than or equal to 100"),
         ('{"status": 200, "boddy": ""}', 'boddy: is not a known setting (did you mean "body"?)'),
         ("[]", "must be a JSON object"),
+        (r'{"status": 200, "body": "\ud800"}', "body: has characters that are not valid Unicode"),
+        (r'{"status": 200, "body": [{"\udc00": 1}]}', "body: has characters that are not valid Unicode"),
+        (r'{"status": 200, "headers": {"A": "\ud800"}}', "headers"),
+        (
+            '{"status": 200, "headers": {"Content-Type": "text/plain; charset=latin-1"}, "body": "\u0141"}',
+            "body: has a character that its charset lacks",
+        ),
     ],
 )
 def test_an_answer_that_is_none_is_refused(lonely: Run, file: Path, given: str, complaint: str) -> None:
     found = lonely("interpret", file, "-", stdin=given)
     assert (found.code, found.out) == (1, "")
     assert complaint in found.err
+
+
+@pytest.mark.parametrize("kind", ["text/plain; charset=iso-8859-1", "application/json; charset=iso-8859-1"])
+def test_a_body_given_as_text_is_that_text_whatever_its_charset(lonely: Run, tmp_path: Path, kind: str) -> None:
+    file = written(tmp_path, {**KEEN, "response": {"search": {"term": "jos\u00e9"}}})
+    given = {"status": 200, "headers": {"Content-Type": kind}, "body": '{"name": "Jos\u00e9"}'}
+    assert lonely("interpret", file, "-", stdin=json.dumps(given)).json["outcome"] == "success"
+
+
+@pytest.mark.parametrize(("most", "headers", "followed"), [(2, True, True), (2, False, False), (0, True, False)])
+def test_a_redirect_that_a_send_would_follow_is_no_answer_yet(
+    lonely: Run,
+    tmp_path: Path,
+    most: int,
+    headers: bool,  # noqa: FBT001  # a test's parameters
+    followed: bool,  # noqa: FBT001  # a test's parameters
+) -> None:
+    file = written(tmp_path, {**KEEN, "settings": {**KEEN["settings"], "redirects": most}})
+    location = {"Location": "https://u:p@new.example/a?email=ann@x.co"} if headers else {}
+    found = lonely("interpret", file, "-", stdin=json.dumps({"status": 302, "headers": location}))
+    if not followed:
+        assert (found.code, found.json["fault"]) == (0, "configuration")
+        return
+    assert (found.code, found.out) == (1, "")
+    assert "HTTP 302: a send would follow this redirect to new.example; interpret the answer at its end" in found.err
+    assert "email" not in found.err
 
 
 def test_what_answers_no_http_cannot_be_interpreted(lonely: Run) -> None:

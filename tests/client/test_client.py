@@ -10,9 +10,9 @@ import pytest
 
 from app.client import Client
 from app.config.schema import Document
-from app.errors import Conflict, InvalidInput, InvalidLead, NotFound, Unavailable
+from app.errors import Conflict, InvalidInput, InvalidLead, NotFound, Outdated, Unavailable
 from app.intake import Receipt
-from app.ledger import Database, feedback, query, version
+from app.ledger import Database, feedback, migrate, query, version
 from app.settings import settings
 
 DOCUMENT = {
@@ -157,3 +157,16 @@ def test_feedback_is_on_record_once(client: Client, database: Database) -> None:
         client.give_feedback(destination="crm", reference="r-9", type="return")
     with pytest.raises(InvalidInput, match="reason"):
         client.give_feedback(delivery, type="return", reason=7)
+
+
+def test_a_ledger_that_was_not_migrated_yet_is_said_and_taken_up_afterwards(outdated_database_url: str) -> None:
+    with Client(outdated_database_url) as client:
+        with pytest.raises(Outdated, match="run `leadrelay migrate`"):
+            client.submit(LEAD, source="web")
+        with pytest.raises(Outdated, match="run `leadrelay migrate`"):
+            client.give_feedback(UUID(int=1), type="return")
+        migrate(outdated_database_url)
+        database = Database(outdated_database_url, size=1)
+        apply(database, DOCUMENT)
+        assert client.submit(LEAD, source="web").deliveries
+        database.close()

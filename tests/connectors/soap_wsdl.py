@@ -1,5 +1,10 @@
 """WSDLs of the tests' own: an endpoint that takes leads, in SOAP 1.1 and 1.2, and shapes that are seldom."""
 
+from collections.abc import Mapping
+from typing import Any
+
+from tests.connectors.fault_server import Behaviour, Received, answer
+
 BUYER = "urn:buyer:leads:2"
 
 _TYPES = f"""
@@ -158,3 +163,15 @@ def fault_12(code: str, *subcodes: str, text: str = "no") -> bytes:
         f'<e:Reason><e:Text xml:lang="en">{text}</e:Text></e:Reason></e:Fault>',
         version="1.2",
     )
+
+
+def library(documents: Mapping[str, bytes], *, then: Behaviour) -> Behaviour:
+    """Documents by their targets; whatever else is asked is answered as said."""
+
+    def behave(connection: Any, request: Received) -> bool:
+        found = documents.get(request.target)
+        if found is None or request.method == "POST":
+            return then(connection, request)
+        return answer(200, found, content_type="text/xml; charset=utf-8")(connection, request)
+
+    return behave

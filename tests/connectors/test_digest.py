@@ -241,6 +241,31 @@ def test_a_form_of_digest_that_is_not_supported_is_told(guarded: Guarded, connec
     assert caught.value.fault is Fault.CONFIGURATION
 
 
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        ("Basic realm=x", "asks for Basic authentication, not for Digest: set auth.basic in place of auth.digest"),
+        ('Bearer realm="x", Basic', "asks for Bearer authentication"),
+        ("Negotiate", "asks for another kind of authentication, not for Digest"),
+    ],
+)
+def test_a_destination_that_asks_for_something_else_is_told(
+    guarded: Guarded, connect: Any, header: str, said: str
+) -> None:
+    received: list[Received] = []
+
+    def behave(connection: socket.socket, request: Received) -> bool:
+        received.append(request)
+        return answer(401, www_authenticate=header)(connection, request)
+
+    guarded.server.behaviour = behave
+    with pytest.raises(ConfigurationFault, match=said) as caught:
+        send(connect())
+    assert caught.value.transcript is not None
+    assert caught.value.transcript["response"]["status"] == 401
+    assert len(received) == 1
+
+
 def test_check_answers_the_challenge(guarded: Guarded, connect: Any) -> None:
     connect(check_url=f"{guarded.server.url}/status").check()
     guarded.password = "another"

@@ -22,6 +22,7 @@ from app.model import Fault, Item, Outcome, Result
 from tests.connectors import fault_server, graphql_server
 from tests.connectors.contract import LIMITS, ConnectorContract, Stage, judged
 from tests.connectors.fault_server import LOCAL, FaultServer, answer
+from tests.connectors.fault_stage import FaultStage
 from tests.connectors.graphql_server import SDL, TOKEN, Crm
 
 KEY = "0199c8e2-0000-7000-8000-000000000001"
@@ -80,13 +81,10 @@ def crm(one_crm: Crm) -> Crm:
     return one_crm
 
 
-class GraphqlStage(Stage):
+class GraphqlStage(FaultStage):
     payload = LEAD
     poison: Mapping[str, Any] = {"lead": {"email": "bo.day@example.com", "age": "thirty or so"}}
     secrets: Sequence[str] = (TOKEN,)
-
-    def __init__(self, server: FaultServer) -> None:
-        self.server = server
 
     def connector(self, limits: LimitsConfig) -> Connector[Any]:
         return connector(self.server.url, limits=limits, schema={"sdl": SDL})
@@ -107,19 +105,6 @@ class GraphqlStage(Stage):
 
     def refuse_credentials(self) -> None:
         self.server.behaviour = errors({"message": "who?", "extensions": {"code": "UNAUTHENTICATED"}})
-
-    def hang(self) -> None:
-        self.server.behaviour = fault_server.hang
-
-    def vanish(self) -> None:
-        self.server.behaviour = fault_server.reset
-
-    def keys(self) -> Sequence[str]:
-        found = [request.headers.get("idempotency-key") for request in self.server.received]
-        return [key for key in found if key is not None]
-
-    def connections(self) -> int:
-        return len(self.server.open)
 
 
 def errors(*found: Mapping[str, Any], status: int = 200, **rest: Any) -> fault_server.Behaviour:

@@ -21,6 +21,7 @@ from app.model import Fault, Item, Outcome, Result
 from tests.connectors import fault_server
 from tests.connectors.contract import LIMITS, ConnectorContract, Stage
 from tests.connectors.fault_server import LOCAL, FaultServer, Received, answer
+from tests.connectors.fault_stage import FaultStage
 
 KEY = "0199c8e2-0000-7000-8000-000000000001"
 RULES = ResponseConfig.model_validate(
@@ -28,13 +29,10 @@ RULES = ResponseConfig.model_validate(
 )
 
 
-class HttpStage(Stage):
+class HttpStage(FaultStage):
     payload: Mapping[str, Any] = {"email": "ann.lee@example.com", "address": {"city": "Springfield"}}
     poison: Mapping[str, Any] = {"email": "bo.day@example.com", "notes": {"unwritable": object()}}
     secrets: Sequence[str] = ("tok-5f1c9a",)
-
-    def __init__(self, server: FaultServer) -> None:
-        self.server = server
 
     def connector(self, limits: LimitsConfig) -> Connector[Any]:
         return connector(f"{self.server.url}/leads", limits=limits, auth={"bearer": {"token": "tok-5f1c9a"}})
@@ -53,18 +51,6 @@ class HttpStage(Stage):
 
     def refuse_credentials(self) -> None:
         self.server.behaviour = answer(401, b'{"outcome":"success"}')
-
-    def hang(self) -> None:
-        self.server.behaviour = fault_server.hang
-
-    def vanish(self) -> None:
-        self.server.behaviour = fault_server.reset
-
-    def keys(self) -> Sequence[str]:
-        return [request.headers["idempotency-key"] for request in self.server.received if request.method == "POST"]
-
-    def connections(self) -> int:
-        return len(self.server.open)
 
 
 def connector(
@@ -298,7 +284,7 @@ def test_wrong_response_rules_are_refused_when_the_configuration_is_applied() ->
         ({"auth": {"bearer": {"token": "a"}, "basic": {"username": "a", "password": "b"}}}, "exactly one"),
         ({"auth": {"bearer": {"token": "tok\nen"}}}, "characters"),
         ({"auth": {"basic": {"username": "a:b", "password": "c"}}}, "colon"),
-        ({"auth": {"bearer": {"token": "a"}}, "headers": {"Authorization": "b"}}, "both"),
+        ({"auth": {"bearer": {"token": "a"}}, "headers": {"Authorization": "b"}}, "auth sets this header, too"),
         ({"method": "GET"}, "no body"),
         ({"xml_root": "1x"}, "pattern"),
         ({"idempotency_header": "a b"}, "header name"),
@@ -309,6 +295,20 @@ def test_wrong_settings_are_refused_without_repeating_values(settings: Mapping[s
     with pytest.raises(ValidationError, match=complaint) as caught:
         HttpSettings.model_validate({"url": "https://x.example/leads", **settings})
     assert "input_value" not in str(caught.value)
+
+
+@pytest.mark.parametrize("charset", ["windows-1252", "utf-16", "shift_jis"])
+@pytest.mark.parametrize("body", [{"body": "xml"}, {"body": "text", "template": "x", "content_type": "text/csv"}])
+def test_a_body_is_shown_as_its_charset_reads_it(server: FaultServer, charset: str, body: Mapping[str, Any]) -> None:
+    name = "Zoë" if charset != "shift_jis" else "ソフト"
+    sender = connector(server.url, charset=charset, **{**body, **({"template": name} if "template" in body else {})})
+    one = Item(payload={"name": name}, key=KEY, attempt=1, deadline=monotonic() + 5)
+    previews = [sender.request(one, reveal=reveal) for reveal in (True, False)]
+    outcome = deliver(sender, {"name": name})
+    assert server.received[0].body == previews[0]["body"].encode(charset)
+    assert outcome.transcript is not None
+    for shown in (outcome.transcript["request"], *previews):
+        assert name in shown["body"]
 
 
 def test_secret_references_stand_for_their_values_in_settings() -> None:

@@ -1,9 +1,10 @@
 """An API key as a property of the body: where it goes in each format, where it is shown, and what is refused."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from time import monotonic
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, parse_qsl
 
 import msgspec
 import pytest
@@ -16,7 +17,7 @@ from app.connectors._http.addition import Addition, clash
 from app.connectors._http.body import encoder
 from app.connectors._http.connector import HttpConnector
 from app.connectors._http.settings import HttpSettings
-from app.errors import ConfigurationFault, InvalidConfig, InvalidTemplate
+from app.errors import ConfigurationFault, DataFault, InvalidConfig, InvalidTemplate
 from app.mapping import compile_mapping
 from app.model import Item, Outcome
 from tests.connectors import fault_server
@@ -58,8 +59,9 @@ def deliver(sender: HttpConnector, payload: Mapping[str, Any] = LEAD) -> Outcome
         (
             {"body": "json", "wrap": "lead"},
             "id",
-            b"lead=%7B%22email%22%3A%22ann.lee%40example.com%22%2C%22id%22%3A%22k3y-7f%22%7D",
+            b"id=k3y-7f&lead=%7B%22email%22%3A%22ann.lee%40example.com%22%7D",
         ),
+        ({"body": "text", "template": "x&y", "wrap": "lead"}, "login.id", b"login.id=k3y-7f&lead=x%26y"),
         ({"body": "form"}, "login.partner", b"email=ann.lee%40example.com&login.partner=k3y-7f"),
         ({"body": "xml", "xml_declaration": False}, "@id", b'<lead id="k3y-7f"><email>ann.lee@example.com</email></lead>'),
         (
@@ -81,6 +83,43 @@ def test_the_key_is_a_property_of_the_body_and_shown_nowhere(
     for shown in (preview, outcome.transcript["request"]):
         assert SECRET not in str(shown)
         assert shown["body"].replace("%2A", "*") == expected.decode().replace(SECRET, "***")
+
+
+def test_form_fields_stand_beside_a_wrapped_body(server: FaultServer) -> None:
+    form = {"api_password": "hush-1", "v": "2", "state": "{{ lead.state }}", "none": "{{ lead.no }}", "empty": ""}
+    sender = made(
+        server.url, "key", body="xml", wrap="lead_xml", form=form, xml_declaration=False, charset="iso-8859-1"
+    )
+    rendered = {"{{ lead.state }}": "Zoë & co", "{{ lead.no }}": ""}
+    one = replace(item({"a": "ë"}), rendered=rendered)
+    preview, outcome = sender.request(one, reveal=False), sender.deliver(one)
+    with pytest.raises(DataFault, match="form field state cannot be written in ISO-8859-1"):
+        sender.deliver(replace(one, rendered={**rendered, "{{ lead.state }}": "5 €"}))
+    sender.close()
+    sent = server.received[0]
+    assert sent.headers["content-type"] == "application/x-www-form-urlencoded; charset=ISO-8859-1"
+    assert parse_qsl(sent.body.decode(), keep_blank_values=True, encoding="iso-8859-1") == [
+        ("key", SECRET),
+        ("api_password", "hush-1"),
+        ("v", "2"),
+        ("state", "Zoë & co"),
+        ("empty", ""),
+        ("lead_xml", "<lead><a>ë</a></lead>"),
+    ]
+    assert outcome.transcript is not None
+    for shown in (preview["body"], outcome.transcript["request"]["body"]):
+        assert SECRET not in shown
+        assert "hush-1" not in shown
+
+
+def test_form_fields_do_not_follow_a_redirect_to_another_host(server: FaultServer) -> None:
+    with fault_server.running(answer()) as other:
+        server.behaviour = answer(307, location=f"{other.url}/elsewhere")
+        settings = {"url": server.url, "wrap": "x", "form": {"v": "2"}, "redirects": 1}
+        sender = HttpConnector("buyer", HttpSettings.model_validate(settings), limits=LIMITS, network=LOCAL)
+        with pytest.raises(ConfigurationFault, match="another host"):
+            deliver(sender)
+        assert not other.received
 
 
 def test_the_key_is_a_part_of_a_multipart_body(server: FaultServer) -> None:
@@ -136,6 +175,11 @@ def auth(name: str, value: str = "${env:KEY}") -> dict[str, Any]:
         ({"auth": auth("a..b")}, {}, "settings.auth.api_key.name", "segment between dots is empty"),
         ({"auth": auth("a\n")}, {}, "settings.auth.api_key.name", "not printable"),
         ({"auth": {"api_key": {"name": "a b", "value": "${env:KEY}"}}}, {}, "settings.auth.api_key.name", "header name"),
+        ({"auth": auth("x"), "wrap": "x"}, {}, "settings.auth.api_key.name", "another form field"),
+        ({"auth": auth("y"), "wrap": "x", "form": {"y": "1"}}, {}, "settings.auth.api_key.name", "another form field"),
+        ({"wrap": "x", "form": {"x": "1"}}, {}, "settings.form.x", "rename one of the two"),
+        ({"form": {"x": "1"}}, {}, "settings.form", "set wrap"),
+        ({"form": {"x": "{{ lead.a }}"}, "wrap": "y", "batch": {"size": 2}}, {}, "settings.form.x", "several leads"),
         ({"auth": auth("id")}, {"id": "x"}, "mapping.id", "leave it out of the mapping"),
         ({"auth": auth("a.id")}, {"a": "{{ lead.a }}"}, "mapping.a", "leave it out of the mapping"),
         ({"auth": auth("a")}, {"a.id": "x"}, "mapping.a.id", "leave it out of the mapping"),
@@ -153,6 +197,32 @@ def test_graphql_takes_no_key_in_its_body() -> None:
     settings = {"document": "mutation($email: String) { a(email: $email) }", "auth": auth("key")}
     [(where, detail)] = complaints(settings, {"email": "{{ lead.email }}"}, "graphql")
     assert (where, "header or the query" in detail) == ("settings.auth.api_key.in", True)
+
+
+@pytest.mark.parametrize(
+    ("settings", "field", "said"),
+    [
+        ({"auth": {"bearer": {"token": "${env:KEY}"}}, "idempotency_header": "authorization"}, "idempotency_header", "auth sets"),
+        ({"idempotency_header": "Content-Type"}, "idempotency_header", "tells what the body is"),
+        ({"idempotency_header": "X-Leadrelay-Test"}, "idempotency_header", "marks test leads"),
+        ({"idempotency_header": "X-A", "headers": {"x-a": "b"}}, "idempotency_header", "headers sets x-a"),
+        ({"headers": {"idempotency-key": "{{ lead.id }}"}}, "idempotency_header", "headers sets idempotency-key"),
+        ({"body": "multipart", "headers": {"content-type": "multipart/form-data"}}, "headers.content-type", "remove the header"),
+        ({"headers": {"X-a": "1", "x-A": "2"}}, "headers.x-A", "stands there twice"),
+        ({"headers": {"x-leadrelay-test": "true"}}, "headers.x-leadrelay-test", "marks test leads"),
+        ({"headers": {"content-encoding": "gzip"}, "compress": "gzip"}, "headers.content-encoding", "compress sets"),
+        ({"headers": {"cookie": "a=b"}, "cookies": True}, "headers.cookie", "cookies sets"),
+        ({"auth": {"api_key": {"name": "Content-Type", "value": "${env:KEY}"}}}, "auth", "name another"),
+        (
+            {"auth": {"jwt": {"algorithm": "HS256", "secret": "${env:KEY}", "header": "X-T"}}, "headers": {"x-t": "1"}},
+            "headers.x-t",
+            "auth sets this header, too: remove it",
+        ),
+    ],
+)  # fmt: skip
+def test_headers_that_would_clash_are_refused_by_name(settings: dict[str, Any], field: str, said: str) -> None:
+    [(where, detail)] = complaints(settings, {})
+    assert (where, said in detail) == (f"settings.{field}", True), detail
 
 
 NAMES = st.lists(st.sampled_from(["a", "b", "0", "1"]), min_size=1, max_size=3).map(".".join)

@@ -201,6 +201,91 @@ def test_an_answer_that_has_not_changed_is_used_again(
     assert len(server.received) == 3
 
 
+def revalidating(first: Mapping[str, str], then: Mapping[str, str]) -> fault_server.Behaviour:
+    """Answers with a validator, and says with other headers that nothing has changed."""
+
+    def behave(connection: Any, request: Received) -> bool:
+        asked = {"if-none-match", "if-modified-since"} & request.headers.keys()
+        return (answer(304, b"", **then) if asked else answer(200, FOUND, **first))(connection, request)
+
+    return behave
+
+
+NOON = "Mon, 23 Nov 2026 12:00:00 GMT"
+A_MINUTE = {"expires": "Mon, 23 Nov 2026 12:01:00 GMT", "date": NOON}
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "fresh"),
+    [
+        ({"cache_control": "max-age=60"}, {}, 60),
+        ({"cache_control": "max-age=60"}, {"cache_control": "max-age=20"}, 20),
+        ({"cache_control": "max-age=60"}, {"age": "50"}, 10),
+        ({"cache_control": "max-age=60", "age": "50"}, {}, 60),
+        ({"cache_control": "max-age=60"}, {"cache_control": "private"}, 100),
+        (A_MINUTE, {"date": "Mon, 23 Nov 2026 12:00:40 GMT"}, 20),
+        (A_MINUTE, {"date": "Mon, 23 Nov 2026 12:00:40 GMT", "cache_control": "max-age=30"}, 30),
+        ({"cache_control": "no-cache"}, {}, 0),
+        ({"cache_control": "no-cache"}, {"cache_control": "max-age=60"}, 60),
+        ({"cache_control": "max-age=60"}, {"cache_control": "no-cache"}, 0),
+    ],
+)
+def test_a_304_is_laid_over_what_the_first_answer_said(
+    server: FaultServer, clock: Clock, first: dict[str, str], then: dict[str, str], fresh: int
+) -> None:
+    server.behaviour = revalidating({"etag": '"v1"', **first}, then)
+    sender = connector(server.url, {"ttl_seconds": 100})
+    ask(sender)
+    begun = clock.ahead = 101.0
+    ask(sender)
+    assert len(server.received) == 2
+    if fresh:
+        clock.ahead = begun + fresh - 2
+        ask(sender)
+        assert len(server.received) == 2
+    clock.ahead = begun + fresh + 2
+    ask(sender)
+    sender.close()
+    assert [request.headers.get("if-none-match") for request in server.received] == [None, '"v1"', '"v1"']
+
+
+@pytest.mark.parametrize(
+    "then", [{"cache_control": "no-store"}, {"vary": "*"}, {"etag": '"v2"'}, {"cache_control": "max-age=60, no-store"}]
+)
+def test_a_304_may_end_what_is_kept(server: FaultServer, clock: Clock, then: dict[str, str]) -> None:
+    server.behaviour = revalidating({"etag": '"v1"'}, then)
+    sender = connector(server.url)
+    ask(sender)
+    clock.ahead = 301.0
+    again = ask(sender)
+    assert (again.result, "cached" in (again.transcript or {})) == (Result.SUCCESS, True)
+    last = ask(sender)
+    sender.close()
+    assert "cached" not in (last.transcript or {})
+    assert [request.headers.get("if-none-match") for request in server.received] == [None, '"v1"', None]
+
+
+def test_a_validator_that_a_304_brings_is_the_next_to_be_asked_with(server: FaultServer, clock: Clock) -> None:
+    server.behaviour = revalidating({"etag": '"v1"'}, {"etag": 'W/"v1"'})
+    sender = connector(server.url)
+    for clock.ahead in (0.0, 301.0, 602.0):
+        ask(sender)
+    sender.close()
+    assert [request.headers.get("if-none-match") for request in server.received] == [None, '"v1"', 'W/"v1"']
+
+
+def test_what_is_left_of_the_rate_limit_is_told_by_each_answer_that_came(server: FaultServer, clock: Clock) -> None:
+    first = {"etag": '"v1"', "x_ratelimit_remaining": "9", "x_ratelimit_reset": "60"}
+    server.behaviour = revalidating(first, {"x_ratelimit_remaining": "4", "x_ratelimit_reset": "30"})
+    sender = connector(server.url)
+    left = []
+    for clock.ahead in (0.0, 1.0, 301.0, 302.0):
+        quota = ask(sender).quota
+        left.append(quota and (quota.remaining, quota.reset_seconds))
+    sender.close()
+    assert left == [(9, 60.0), None, (4, 30.0), None]
+
+
 def test_no_cache_asks_each_time_whether_it_has_changed(server: FaultServer) -> None:
     server.behaviour = answer(200, FOUND, etag='W/"1"', cache_control="no-cache")
     sender = connector(server.url)

@@ -327,7 +327,7 @@ A, B = "https://a.example/leads", "https://b.example/leads"
         ({"endpoints": [{"url": "${env:EU}"}, {"url": "${env:EU}"}]}, "endpoints.1.url", "remove"),
         ({"endpoints": [{"url": A}, {"url": B}], "standby": B}, "standby.0", "remove"),
         ({"url": A, "standby": [B, A]}, "standby.1", "remove"),
-        ({"url": A, "standby": "b.example"}, "standby.0", "not an absolute"),
+        ({"url": A, "standby": "b.example"}, "standby", "not an absolute"),
         ({"endpoints": [{"url": "a.example"}]}, "endpoints.0.url", "not an absolute"),
         ({"url": A, "spread": "random"}, "spread", "'weighted' or 'least_in_flight'"),
     ],

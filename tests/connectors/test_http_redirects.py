@@ -4,6 +4,7 @@ import re
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -65,6 +66,15 @@ def deliver(url: str, payload: Mapping[str, Any] | None = None, **special: Any) 
 
 def item(payload: Mapping[str, Any] | None = None) -> Item:
     return Item(payload=payload or {"email": "ann.lee@example.com"}, key=KEY, attempt=1, deadline=monotonic() + 5)
+
+
+@pytest.mark.parametrize("status", [302, 307])
+def test_a_test_lead_is_marked_wherever_it_goes(server: FaultServer, other: FaultServer, status: int) -> None:
+    server.behaviour = answer(status, location=f"{other.url}/elsewhere")
+    with sending(server.url) as connector:
+        connector.deliver(replace(item(), test=True))
+        connector.deliver(item())
+    assert [request.headers.get("x-leadrelay-test") for request in other.received] == ["true", None]
 
 
 def routed(routes: Mapping[str, Behaviour]) -> Behaviour:

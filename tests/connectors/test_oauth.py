@@ -405,7 +405,7 @@ PLAIN = {"token_url": "https://login.buyer.example/token", "client_id": "relay",
         ({**PLAIN, **assertion(RSA, "RS256", private_key="nonsense")}, "assertion.private_key", "not a private key"),
         ({**PLAIN, **assertion(EC, "RS256")}, "assertion.private_key", "RS256 takes an RSA key"),
         ({**PLAIN, **assertion(RSA, "ES256")}, "assertion.private_key", "ES256 takes a key on the curve P-256"),
-        ({**PLAIN, **assertion(RSA, "PS256")}, "assertion.algorithm", "Input should be"),
+        ({**PLAIN, **assertion(RSA, "HS256")}, "assertion.algorithm", "Input should be"),
         ({**PLAIN, **assertion(RSA, "RS256", claims={"exp": "1"})}, "assertion.claims", "the claim exp is set by"),
     ],
 )

@@ -6,8 +6,9 @@ import json
 from base64 import b64encode, urlsafe_b64decode
 from collections.abc import Iterator, Mapping
 from time import monotonic, time
-from typing import Any
+from typing import Any, get_args
 
+import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
@@ -18,7 +19,7 @@ from app.connectors import _signature
 from app.connectors._authentication import Request
 from app.connectors._http.connector import HttpConnector
 from app.connectors._http.settings import HttpSettings
-from app.connectors._jws import SigningKey, signed
+from app.connectors._jws import Algorithm, SigningKey, signed, signed_token
 from app.connectors._signature import HmacSignature, SignaturePlan
 from app.connectors._transport import Answer
 from app.model import Fault, Item, Result
@@ -246,6 +247,17 @@ def test_a_token_of_ours_verifies_and_says_what_it_should(
     assert said["jti"]
 
 
+@pytest.mark.parametrize("algorithm", [one for one in get_args(Algorithm) if one not in {"RS256", "ES256"}])
+def test_every_algorithm_verifies_elsewhere(algorithm: Algorithm) -> None:
+    curves: dict[str, ec.EllipticCurve] = {"ES384": ec.SECP384R1(), "ES512": ec.SECP521R1()}
+    private = ec.generate_private_key(curves[algorithm]) if algorithm in curves else RSA
+    shared = algorithm.startswith("HS")
+    for number_of_token in range(10):  # numbers with leading zeros among them
+        token = signed_token(SigningKey("s" * 64 if shared else pem(private), algorithm), {"n": number_of_token})
+        said = jwt.decode(token, "s" * 64 if shared else private.public_key(), algorithms=[algorithm])
+        assert said == {"n": number_of_token}
+
+
 def test_a_shared_secret_signs_too_and_header_and_prefix_are_free(server: FaultServer, connect: Any) -> None:
     auth = {"jwt": {"algorithm": "HS256", "secret": SECRET, "header": "X-Partner", "prefix": ""}}
     transcript = send(connect(auth))
@@ -306,6 +318,17 @@ LOCKED = RSA.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncry
         ({"jwt": {"secret": "nonsense"}}, "jwt.secret", "not a private key in PEM"),
         ({"jwt": {"secret": LOCKED}}, "jwt.secret", "not a private key in PEM without a password"),
         ({"jwt": {"secret": "short", "algorithm": "HS256"}}, "jwt.secret", "32 bytes at least"),
+        ({"jwt": {"secret": "s" * 63, "algorithm": "HS512"}}, "jwt.secret", "64 bytes at least"),
+        (
+            {"jwt": {"secret": pem(EC), "algorithm": "ES384"}},
+            "jwt.secret",
+            "this one is on P-256: set algorithm to ES256",
+        ),
+        (
+            {"jwt": {"secret": pem(RSA), "algorithm": "ES256"}},
+            "jwt.secret",
+            "this is an RSA key: set algorithm to RS256",
+        ),
         ({"jwt": {"secret": SECRET, "algorithm": "none"}}, "jwt.algorithm", "Input should be"),
         ({"jwt": {"secret": pem(RSA), "claims": {"exp": 1}}}, "jwt.claims", "the claim exp is set by"),
         ({"jwt": {"secret": pem(RSA)}, "hmac": {"secret": SECRET}}, "", "give exactly one of basic, bearer"),
@@ -325,8 +348,8 @@ def test_wrong_settings_are_refused_with_their_place(auth: Any, place: str, comp
 @pytest.mark.parametrize(
     ("more", "complaint"),
     [
-        ({"headers": {"x-signature": "1"}}, "both auth and headers set x-signature"),
-        ({"headers": {"x-time": "1"}}, "both auth and headers set x-time"),
+        ({"headers": {"x-signature": "1"}}, "auth sets this header, too"),
+        ({"headers": {"x-time": "1"}}, "auth sets this header, too"),
         ({"idempotency_header": None}, "signs the key, which is sent nowhere"),
     ],
     ids=str,

@@ -23,7 +23,8 @@ from app.model import Fault, Item, Outcome, Result
 from tests.connectors import fault_server, soap_wsdl
 from tests.connectors.contract import LIMITS, ConnectorContract, Stage, judged
 from tests.connectors.fault_server import LOCAL, FaultServer, Received, answer
-from tests.connectors.soap_wsdl import ACCEPTED, REJECTED, answered, fault, fault_12
+from tests.connectors.fault_stage import FaultStage
+from tests.connectors.soap_wsdl import ACCEPTED, REJECTED, answered, fault, fault_12, library
 
 KEY = "0199c8e2-0000-7000-8000-000000000001"
 PASSWORD = "pw-51c7e0"
@@ -72,13 +73,10 @@ def server() -> Iterator[FaultServer]:
         yield running
 
 
-class SoapStage(Stage):
+class SoapStage(FaultStage):
     payload = LEAD
     poison: Mapping[str, Any] = {"lead": {"email": "bo.day@example.com", "age": "thirty or so"}}
     secrets: Sequence[str] = (PASSWORD, "cGFydG5lcjpwdy01MWM3ZTA=")
-
-    def __init__(self, server: FaultServer) -> None:
-        self.server = server
 
     def _connector(self, url: str, limits: LimitsConfig) -> Connector[Any]:
         return connector(
@@ -106,19 +104,6 @@ class SoapStage(Stage):
 
     def refuse_credentials(self) -> None:
         self.server.behaviour = answer(401, fault("e:Client", "who are you?"), **XML)
-
-    def hang(self) -> None:
-        self.server.behaviour = fault_server.hang
-
-    def vanish(self) -> None:
-        self.server.behaviour = fault_server.reset
-
-    def keys(self) -> Sequence[str]:
-        found = [request.headers.get("idempotency-key") for request in self.server.received]
-        return [key for key in found if key is not None]
-
-    def connections(self) -> int:
-        return len(self.server.open)
 
 
 class TestContract(ConnectorContract):
@@ -403,16 +388,6 @@ def test_rules_of_a_format_that_soap_does_not_have_are_refused() -> None:
 # WSDLs at addresses
 
 
-def library(documents: Mapping[str, bytes], *, then: fault_server.Behaviour) -> fault_server.Behaviour:
-    """Documents by their targets; whatever else is asked is answered as said."""
-
-    def behave(connection: Any, request: Received) -> bool:
-        found = documents.get(request.target)
-        return (then if found is None or request.method == "POST" else answer(200, found, **XML))(connection, request)
-
-    return behave
-
-
 def test_wsdl_is_fetched_with_its_imports_once_for_a_connector(server: FaultServer) -> None:
     documents = {
         "/leads?wsdl": soap_wsdl.importing("xsd/types.xsd", url=f"{server.url}/leads").encode(),
@@ -576,6 +551,44 @@ def test_groups_that_double_with_every_level_are_refused(server: FaultServer, in
     assert outcome.reason
     assert "groups come to more than 200,000 elements" in outcome.reason
     assert monotonic() - begun < 2
+
+
+_UNIONS = "".join(
+    f'<xs:simpleType name="u{place}"><xs:union memberTypes="{" ".join([f"b:u{place + 1}"] * 3)}"/></xs:simpleType>'
+    for place in range(21)
+)
+_PARTS = "".join(f'<xs:element name="x{place}" type="xs:string"/>' for place in range(60))
+_CHAIN = "".join(
+    f'<xs:complexType name="e{place}"><xs:complexContent><xs:extension base="b:e{place + 1}"><xs:sequence>{_PARTS}'
+    "</xs:sequence></xs:extension></xs:complexContent></xs:complexType>"
+    for place in range(150)
+)
+
+
+@pytest.mark.parametrize(
+    ("types", "last"),
+    [
+        (_UNIONS, '<xs:simpleType name="u21"><xs:restriction base="xs:int"/></xs:simpleType>'),
+        (_UNIONS, '<xs:simpleType name="u21"><xs:union memberTypes="b:u0"/></xs:simpleType>'),
+        (_CHAIN, f'<xs:complexType name="e150"><xs:sequence>{_PARTS}</xs:sequence></xs:complexType>'),
+    ],
+    ids=["unions", "circular unions", "extensions"],
+)
+@pytest.mark.timeout(60)
+def test_types_that_hold_more_with_every_level_are_refused(server: FaultServer, types: str, last: str) -> None:
+    first = 'type="b:u0"' if types is _UNIONS else 'type="b:e0"'
+    hostile = soap_wsdl.wsdl(server.url).replace(
+        '<xs:complexType name="Phone">\n      <xs:sequence>',
+        f'{types}{last}<xs:complexType name="Phone">\n      <xs:sequence><xs:element name="n" {first}/>',
+    )
+    assert "b:e0" in hostile or "b:u0" in hostile
+    server.behaviour = answer(200, hostile.encode(), **XML)
+    begun = process_time()
+    outcome = deliver(connector(wsdl=f"{server.url}/a.wsdl"))
+    assert outcome.fault is Fault.CONFIGURATION
+    assert outcome.reason
+    assert "types and groups come to more than 200,000 elements" in outcome.reason
+    assert process_time() - begun < 3
 
 
 def test_documents_that_import_each_other_are_read_once(server: FaultServer) -> None:

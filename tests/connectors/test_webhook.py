@@ -24,6 +24,7 @@ from app.model import Fault, Item, Outcome, Result
 from tests.connectors import fault_server
 from tests.connectors.contract import LIMITS, ConnectorContract, Stage
 from tests.connectors.fault_server import LOCAL, FaultServer, answer
+from tests.connectors.fault_stage import FaultStage
 from tests.connectors.webhook_receiver import NEXT_SECRET, PRIVATE_KEY, PUBLIC_KEY, SECRET, verified
 
 KEY = "0199c8e2-0000-7000-8000-000000000001"
@@ -53,13 +54,10 @@ def server() -> Iterator[FaultServer]:
         yield running
 
 
-class WebhookStage(Stage):
+class WebhookStage(FaultStage):
     payload: Mapping[str, Any] = {"email": "ann.lee@example.com", "address": {"city": "Springfield"}}
     poison: Mapping[str, Any] = {"email": "bo.day@example.com", "file": object()}
     secrets: Sequence[str] = (SECRET, SECRET.removeprefix("whsec_"), PRIVATE_KEY, PRIVATE_KEY.removeprefix("whsk_"))
-
-    def __init__(self, server: FaultServer) -> None:
-        self.server = server
 
     def connector(self, limits: LimitsConfig) -> Connector[Any]:
         return connector(self.server.url, limits=limits, secrets=[SECRET, PRIVATE_KEY])
@@ -79,20 +77,11 @@ class WebhookStage(Stage):
     def refuse_credentials(self) -> None:
         self.server.behaviour = answer(401, b"")
 
-    def hang(self) -> None:
-        self.server.behaviour = fault_server.hang
-
-    def vanish(self) -> None:
-        self.server.behaviour = fault_server.reset
-
     def keys(self) -> Sequence[str]:
         for request in self.server.received:
             verified(request, SECRET)
             verified(request, PUBLIC_KEY)
         return [request.headers["webhook-id"] for request in self.server.received]
-
-    def connections(self) -> int:
-        return len(self.server.open)
 
 
 class TestContract(ConnectorContract):

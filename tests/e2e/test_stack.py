@@ -40,6 +40,30 @@ def shown(installation: Installation, lead: str) -> dict[str, Any]:
     return found
 
 
+def told_when_the_buyer_refuses(installation: Installation) -> None:
+    """As docs/webhooks.md has it."""
+    control = f"{installation.stack['sandbox_url']}/api"
+    counts = requests.get(f"{control}/summary", timeout=10).json()["subscriber"]
+    assert counts["received"] == 0, "nothing has gone wrong yet"
+    plan = {"reject_rate": 1, "reject_reason": "outside of our area"}
+    requests.put(f"{control}/faults/buyer", json=plan, timeout=10).raise_for_status()
+    lead = json.loads(
+        installation.run(
+            "send", "-", "--source", "web", "--json", stdin=json.dumps({**LEAD, "email": "g@example.com"})
+        ).stdout
+    )["id"]
+
+    def told() -> list[dict[str, Any]]:
+        found = requests.get(f"{control}/receipts?target=subscriber", timeout=10).json()["receipts"]
+        return [json.loads(one["body"]) for one in found]
+
+    wait_until(lambda: len(told()) == 1, "the subscriber is told")
+    [event] = told()
+    assert event["type"] == "delivery.rejected"
+    data = event["data"]
+    assert (data["lead_id"], data["destination"], data["reason"]) == (lead, "buyer", "outside of our area")
+
+
 def test_a_posted_lead_is_delivered_seen_everywhere_and_the_stack_leaves_nothing_behind(
     installation: Installation,
 ) -> None:
@@ -68,6 +92,7 @@ def test_a_posted_lead_is_delivered_seen_everywhere_and_the_stack_leaves_nothing
     assert "ada" not in json.dumps(tasks).lower(), "no personal data in Flower"
     refused = requests.post(f"{stack['flower_url']}/api/task/send-task/x", auth=login, json={}, timeout=10)
     assert refused.status_code in {403, 404, 405}, "Flower is read-only"
+    told_when_the_buyer_refuses(installation)
     begun = time.monotonic()
     assert installation.stop(signal.SIGINT) == 0
     assert time.monotonic() - begun < 10
@@ -113,6 +138,14 @@ def test_with_faults_retries_and_dead_letters_appear_and_a_replay_clears_them(in
     installation.start("demo", "--leads", "200", "--faults")
     assert installation.process is not None
     assert installation.process.wait(120) == 0, installation.log.read_text()[-3000:]
+    text = installation.log.read_text()
+    rows = [
+        line.split() for line in text.splitlines() if re.match("(buyer|hubspot|partner|salesforce|welcome) .* ms", line)
+    ]
+    delivered = {row[0]: int(row[1]) for row in rows}
+    ended = sum(int(number) for row in rows for number in (*row[1:4], row[5]))
+    assert delivered["partner"] > 0, "it is told what goes wrong"
+    assert re.search(rf"accepted {ended:,} = .* waiting 0 \+ held 0", text), text[-3000:]
     installation.start("up")
     installation.await_log("is ready")
     listed = json.loads(installation.run("dlq", "list", "--json").stdout)

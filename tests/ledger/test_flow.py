@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from random import Random
+from time import monotonic
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -18,12 +19,13 @@ from app.catalog import Catalog
 from app.config.schema import DestinationConfig, Document, SourceConfig
 from app.delivery import Deliverer
 from app.dispatch import Dispatcher
+from app.errors import BrokerUnavailable
 from app.flow.volume import period_starts
 from app.ledger import Database, acceptance, dispatch, operation, work
 from app.ledger.circuit import GateRules
-from app.model import Fault, Outcome, Priority, Result, State
+from app.model import Fault, Outcome, Priority, Quota, Result, State
 from app.settings import Settings
-from tests.ledger.conftest import BROKEN, FAILURE, SUCCESS, attempt, new_lead
+from tests.ledger.conftest import BROKEN, FAILURE, REFUSED, SUCCESS, attempt, new_lead
 
 AUCKLAND = "Pacific/Auckland"
 ENDS = {SUCCESS: State.DELIVERED, FAILURE: State.REJECTED, BROKEN: State.DEAD}
@@ -163,6 +165,118 @@ def test_a_changed_rate_counts_what_was_sent_under_the_old_one(stand: Stand) -> 
     stand.end()
     stand.configure(limits={"rate": "4/5min"})
     assert sum(stand.turn(after=30.0) for _ in range(5)) == 1
+
+
+def hand_back(stand: Stand, ids: Sequence[UUID]) -> None:
+    """A worker takes these, and hands them back unbegun."""
+    claims = work.claim(stand.database, "a", ids, lease_seconds=60)
+    work.release(stand.database, [(claim.delivery_id, claim.token) for claim in claims])
+
+
+def spend_quota(stand: Stand, ids: Sequence[UUID]) -> None:
+    """The first of these is sent, and its answer says that nothing is left; the others are called back. Then time passes."""
+    told = Quota(remaining=0, reset_seconds=60, limit=100, told_at=monotonic())
+    [claim] = work.claim(stand.database, "a", ids[:1], lease_seconds=60)
+    answered = attempt(claim, replace(SUCCESS, quota=told), State.DELIVERED)
+    work.record(stand.database, "a", [answered], config_version=1)
+    stand.database.fetch("update destination_status set quota_until = now() returning 1")
+
+
+def open_and_resume(stand: Stand, ids: Sequence[UUID]) -> None:
+    """The first of these fails, which opens the circuit: the others are called back. Then a person resumes."""
+    [claim] = work.claim(stand.database, "a", ids[:1], lease_seconds=60)
+    work.record(stand.database, "a", [attempt(claim, REFUSED, State.DEAD)], config_version=1)
+    operation.pause(stand.database, "a", paused=False, actor="t")
+
+
+def lose_messages(stand: Stand, ids: Sequence[UUID]) -> None:
+    """The first of these is sent; the broker forgets the messages of the others."""
+    stand.end(ids=ids[:1])
+    assert dispatch.requeue_lost(stand.database, after_seconds=0, is_empty=set) == len(ids) - 1
+
+
+def hand_back_the_rest(stand: Stand, ids: Sequence[UUID]) -> None:
+    """The first of these is sent, and the worker hands the others back."""
+    stand.end(ids=ids[:1])
+    hand_back(stand, ids[1:])
+
+
+def close_for_the_rest(stand: Stand, ids: Sequence[UUID]) -> None:
+    """The first of these is sent; to a worker that gets the others the destination is closed."""
+    stand.end(ids=ids[:1])
+    dispatch.unqueue(stand.database, ids[1:])
+
+
+@pytest.mark.parametrize(
+    "happen", [spend_quota, open_and_resume, lose_messages, hand_back_the_rest, close_for_the_rest]
+)
+def test_what_comes_back_unsent_uses_up_no_rate(stand: Stand, happen: Callable[[Stand, Sequence[UUID]], None]) -> None:
+    stand.configure(limits={"rate": "10/h"}, circuit={"ramp_seconds": 0})
+    stand.accept(30)
+    assert stand.turn() + stand.turn(after=3600.0) == 10
+    happen(stand, stand.queued())
+    assert stand.queued() == []
+    assert stand.turn(after=3000.0) == 9, "one was sent, and nine are left of the hour"
+
+
+def test_what_comes_back_unsent_looks_like_no_speed(stand: Stand) -> None:
+    stand.configure(limits={"window": 100_000})
+    stand.accept(3000)
+    for _ in range(12):
+        stand.turn(after=0.025)
+        hand_back(stand, stand.queued())
+    assert stand.turn(after=0.025) == 200, "four seconds of the speed assumed of whom nothing is known of"
+
+
+def test_what_cannot_be_published_uses_up_no_rate(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand.configure(limits={"rate": "4/h"})
+    stand.accept(30)
+    stand.turn()
+    stand.turn(after=1000.0)
+    assert stand.end() == 2
+
+    def fail(_self: Publisher, _messages: object) -> None:
+        raise BrokerUnavailable("it is gone")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Publisher, "deliver", fail)
+        for _ in range(3):
+            stand.now += 500
+            with pytest.raises(BrokerUnavailable):
+                stand.dispatcher.turn()
+    assert stand.turn(after=1500.0) == 2, "two were sent, and two are left of the hour"
+
+
+def test_a_rate_is_kept_by_what_may_go_only_one_at_a_time(stand: Stand) -> None:
+    stand.configure(limits={"rate": "10/h"})
+    stand.accept(40)
+    stand.database.fetch("update deliveries set attempts = 2, reason = %s returning 1", (work.WORKER_ENDED,))
+    stand.turn()
+    sent = 0
+    for _ in range(12):
+        assert stand.turn(after=290.0) <= 1, "the other is taken back in the same turn"
+        sent += stand.end()
+    assert sent == 10
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_rate_is_kept_however_much_comes_back_unsent(stand: Stand, seed: int) -> None:
+    stand.configure(limits={"rate": "10/2s"})
+    stand.accept(150)
+    random, since, begins = Random(seed), dict[UUID, float](), list[float]()
+    for _ in range(80):
+        stand.turn(after=random.choice([0.03, 0.1, 0.25]))
+        for one in stand.queued():
+            since.setdefault(one, stand.now)
+        sent = [one for one in stand.queued() if random.random() < 0.5]
+        back = [one for one in stand.queued() if one not in sent and random.random() < 0.5]
+        begins += [random.choice([since[one], stand.now + 0.02]) for one in sent]
+        stand.end(ids=sent)
+        random.choice([hand_back, lambda stand, ids: dispatch.unqueue(stand.database, ids)])(stand, back)
+        for one in [*sent, *back]:
+            del since[one]
+    assert most_within(begins, 2.0) <= 10
+    assert len(begins) >= 0.3 * 10 * 80 * 0.127 / 2, "and it is used"
 
 
 def test_a_probe_counts_against_the_rate(stand: Stand) -> None:

@@ -3,6 +3,7 @@
 import shutil
 import threading
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from time import monotonic, sleep
 
@@ -12,7 +13,10 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from app.errors import Unavailable
-from app.ledger import Database, migrate, migration
+from app.ledger import Database, acceptance, feedback, key, migrate, migration
+from app.ledger.feedback import NewFeedback
+from app.model import FeedbackType
+from tests.ledger.conftest import new_lead
 
 MIGRATION = """
 from alembic import op
@@ -91,3 +95,24 @@ def test_of_two_that_migrate_at_once_one_waits_and_finds_it_done(database: Datab
     for one in both:
         one.join(timeout=20)
     assert is_migrated(database)
+
+
+def test_ids_of_feedback_given_before_are_still_known_by_their_givers(database: Database) -> None:
+    [bound, free] = leads = [new_lead() for _ in range(2)]
+    acceptance.accept(database, leads)
+    key.create(database, name="crm", scopes=frozenset({"feedback"}), source="web", actor="test")
+    given = {
+        ("key:crm", "web"): NewFeedback(type=FeedbackType.RETURN, delivery_id=bound.deliveries[0].id, key="1"),
+        ("hook:calls", None): NewFeedback(type=FeedbackType.RETURN, delivery_id=free.deliveries[0].id, key="2"),
+        ("cli:ann", None): NewFeedback(type=FeedbackType.RETURN, delivery_id=free.deliveries[0].id),
+    }
+    for (actor, source), one in given.items():
+        feedback.record(database, [one], actor=actor, source=source)
+    # As the release before wrote it: the bare id.
+    database.fetch("update feedback set key = split_part(key, chr(31), 3) where key not like ' %' returning 1")
+    with database.transaction() as connection:
+        connection.execute(import_module("app.ledger.migrations.versions.0007_feedback_givers").GIVERS)
+    for (actor, source), one in given.items():
+        [answer] = feedback.record(database, [one], actor=actor, source=source)
+        assert isinstance(answer, feedback.Recorded)
+        assert answer.repeated

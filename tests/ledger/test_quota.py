@@ -31,7 +31,7 @@ from app.model import Claim, Outcome, Quota, State
 from app.settings import Settings
 from tests.connectors import fault_server
 from tests.connectors.fault_server import LOCAL, Received, answer
-from tests.ledger.conftest import SUCCESS, attempt, new_lead
+from tests.ledger.conftest import SUCCESS, attempt, new_lead, queued
 
 Claimed = Callable[..., list[Claim]]
 
@@ -187,14 +187,14 @@ class Handing(Publisher):
 
 
 @contextmanager
-def installation(database: Database, url: str) -> Iterator[tuple[Dispatcher, Deliverer]]:
+def installation(database: Database, url: str, **limits: Any) -> Iterator[tuple[Dispatcher, Deliverer]]:
     config = DestinationConfig.model_validate(
         {
             "name": "a",
             "type": "http",
             "settings": {"url": url},
             "network": LOCAL.model_dump(),
-            "limits": {"concurrency": 4},
+            "limits": {"concurrency": 4, **limits},
             "retry": {"base_seconds": 0.2, "attempts": 50},
             "circuit": {"consecutive": None, "error_ratio": None},
         }
@@ -208,9 +208,9 @@ def installation(database: Database, url: str) -> Iterator[tuple[Dispatcher, Del
     deliverer.close()
 
 
-def attempts_until_all_are_delivered(database: Database, url: str, count: int) -> int:
+def attempts_until_all_are_delivered(database: Database, url: str, count: int, **limits: Any) -> int:
     acceptance.accept(database, [new_lead() for _ in range(count)])
-    with installation(database, url) as (dispatcher, _):
+    with installation(database, url, **limits) as (dispatcher, _):
         ends = monotonic() + 15
         while database.fetch("select 1 from deliveries where state <> 'delivered' limit 1") and monotonic() < ends:
             sleep(min(dispatcher.turn(), 0.05))
@@ -249,3 +249,39 @@ def test_the_rest_of_a_group_goes_back_unattempted_once_nothing_is_left(database
     assert counts["delivered"] == 3
     assert buyer.refused <= 3, "no more than the other three threads had begun"
     assert database.fetch("select count(*)::int from deliveries where attempts > 0") == [(3 + buyer.refused,)]
+
+
+def nothing_left(connection: socket, request: Received) -> bool:
+    """A server that always says so, and takes whatever comes."""
+    return answer(200, b"{}", ratelimit_remaining="0", x_ratelimit_remaining="0", x_ratelimit_reset="60")(
+        connection, request
+    )
+
+
+def test_headers_that_are_wrong_are_not_obeyed_where_the_destination_says_so(database: Database) -> None:
+    with fault_server.running(nothing_left) as server:
+        assert attempts_until_all_are_delivered(database, server.url, 40, obey_rate_headers=False) == 40
+    assert database.fetch("select count(*)::int from destination_status where quota_left is not null") == [(0,)]
+
+
+def test_a_retry_after_counts_though_rate_headers_are_not_obeyed(database: Database) -> None:
+    busy = answer(429, b"{}", x_ratelimit_remaining="0", x_ratelimit_reset="60", retry_after="30")
+    with (
+        fault_server.running(busy) as server,
+        installation(database, server.url, obey_rate_headers=False) as (_, deliverer),
+    ):
+        acceptance.accept(database, [new_lead()])
+        assert deliverer.deliver("a", queued(database)) == {"ready": 1}
+    assert gate(database).is_shut
+    assert (gate(database).wait_seconds, gate(database).quota_left) == (pytest.approx(30, abs=2), None)
+
+
+def test_what_was_noted_before_is_forgotten_once_rate_headers_are_not_obeyed(
+    database: Database, claimed: Claimed
+) -> None:
+    record(database, claimed(1), quota(0, 30, limit=10))
+    with installation(database, "http://127.0.0.1:9", obey_rate_headers=False) as (dispatcher, _):
+        assert gate(database).is_shut
+        dispatcher.sweep()
+    assert not gate(database).is_shut
+    assert kept(database) == (None, None, 0.0)

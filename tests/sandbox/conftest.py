@@ -8,7 +8,7 @@ import requests
 
 from app.sandbox import Running, running
 
-TARGETS = ("salesforce", "hubspot", "buyer", "smtp")
+TARGETS = ("salesforce", "hubspot", "buyer", "smtp", "subscriber")
 Count = Callable[[str], dict[str, int]]
 Break = Callable[..., None]
 

@@ -55,6 +55,37 @@ def test_several_zstd_frames_are_one_body() -> None:
     assert decompressed(CODINGS["zstd"](b"a") + CODINGS["zstd"](b"b"), "zstd", at_most=CAP) == b"ab"
 
 
+def test_all_members_of_a_gzip_stream_are_one_body_and_padding_is_none_of_it() -> None:
+    members = [gzip.compress(part) for part in (b'{"outcome": ', b"", b'"accepted"}')]
+    for padding in (b"", b"\0" * 512, b"junk"):
+        assert decompressed(b"".join(members) + padding, "gzip", at_most=CAP) == b'{"outcome": "accepted"}'
+    assert decompressed(b"".join(members), "gzip", at_most=13) == b'{"outcome": "'
+    with pytest.raises(TransientFault, match="broken"):
+        decompressed(gzip.compress(b"") * 100_000, "gzip", at_most=CAP)
+
+
+@given(data=st.lists(st.binary(max_size=500), min_size=1, max_size=4), cut=st.integers(min_value=1, max_value=15))
+def test_gzip_stream_is_whole_or_a_fault(data: list[bytes], cut: int) -> None:
+    members = [gzip.compress(part) for part in data]
+    assert decompressed(b"".join(members), "gzip", at_most=CAP) == b"".join(data)
+    with pytest.raises(TransientFault):
+        decompressed(b"".join(members)[:-cut], "gzip", at_most=CAP)
+
+
+@pytest.mark.parametrize("coding", CODINGS)
+def test_stream_that_is_cut_is_ambiguous_unless_it_was_us(coding: str) -> None:
+    whole = CODINGS[coding](bytes(range(256)) * 50)
+    for cut in (1, 5, len(whole) // 2):
+        with pytest.raises(TransientFault, match="ends in the middle") as caught:
+            decompressed(whole[:-cut], coding, at_most=CAP)
+        assert caught.value.ambiguous
+        decompressed(whole[:-cut], coding, at_most=CAP, is_cut=True)
+    assert decompressed(whole, coding, at_most=100) == (bytes(range(256)) * 50)[:100]
+    twice = CODINGS[coding](whole)
+    assert decompressed(twice, f"{coding}, {coding}", at_most=CAP) == bytes(range(256)) * 50
+    decompressed(twice, f"{coding}, {coding}", at_most=len(whole) - 2)  # the outer one was cut by us
+
+
 def test_zstd_that_wants_a_huge_window_is_a_fault() -> None:
     parameters = zstandard.ZstdCompressionParameters(window_log=27)
     stream = zstandard.ZstdCompressor(compression_params=parameters).compressobj()

@@ -137,3 +137,19 @@ def test_files_are_looked_at_when_a_folder_is_validated_and_not_when_it_is_taken
     step = compile_document(Document.model_validate({"destinations": [{**PLAIN, "network": network}]}), 1).steps["crm"]
     with pytest.raises(ConfigurationFault, match=r"network\.ca: the file cannot be read"):
         create_connector(step, {})
+
+
+@pytest.mark.parametrize(
+    "user", ["leads:pw", "leads:${env:PASSWORD}", "${env:USER}:${file:/run/secrets/proxy}", "a@b:c"]
+)
+def test_a_way_without_credentials_says_nothing_of_who_we_are(user: str) -> None:
+    whole = NetworkConfig(
+        allow=["10.0.0.0/8"],
+        proxy=f"http://{user}@proxy.corp.example:3128",
+        ca="/etc/ca.pem",
+        certificate="/etc/me.pem",
+        key="/etc/me.key",
+        key_password="${env:PASSWORD}",
+    )
+    bare = NetworkConfig(allow=["10.0.0.0/8"], proxy="http://proxy.corp.example:3128", ca="/etc/ca.pem")
+    assert whole.without_credentials() == bare

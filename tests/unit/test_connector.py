@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from time import monotonic, sleep
 
 import pytest
@@ -10,7 +11,7 @@ from pydantic import BaseModel
 from app.config.schema import LimitsConfig
 from app.connectors.base import Connector, Sent, Unbegun, mask
 from app.errors import TransientFault
-from app.model import Item, Outcome, Result
+from app.model import Item, Outcome, Quota, Result
 
 
 class NoSettings(BaseModel):
@@ -124,3 +125,21 @@ def test_masked_headers_keep_their_names() -> None:
         "Accept": "*/*",
         "Age": "5",
     }
+
+
+class Bogus(Recorder):
+    """Says that nothing is left, whatever is sent."""
+
+    def deliver(self, item: Item) -> Outcome:
+        quota = Quota(remaining=0, reset_seconds=60, limit=100, told_at=monotonic())
+        return replace(super().deliver(item), quota=quota)
+
+
+@pytest.mark.parametrize(("obeyed", "sent"), [(True, 1), (False, 10)])
+def test_a_rate_limit_that_leaves_nothing_ends_the_group_unless_it_is_not_obeyed(*, obeyed: bool, sent: int) -> None:
+    connector = Bogus(LimitsConfig(concurrency=1, obey_rate_headers=obeyed))
+    answers = [one.answer for one in connector.deliver_many([*items(7), *items(3)], until=monotonic() + 5)]
+    connector.close()
+    outcomes = [answer for answer in answers if isinstance(answer, Outcome)]
+    assert len(outcomes) == sent
+    assert all((outcome.quota is not None) is obeyed for outcome in outcomes)

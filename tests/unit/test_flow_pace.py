@@ -79,6 +79,15 @@ def test_what_only_waits_behind_others_says_nothing_of_a_destination() -> None:
     assert pace.allowance(now=120.0, active=50, delivering=1, least=8) < 50
 
 
+def test_what_comes_back_unsent_says_nothing_of_a_destination() -> None:
+    pace = Pace(looked_at=0.0, threads=THREADS)
+    pace.dispatched(200)
+    assert pace.allowance(now=1.0, active=0, delivering=0, least=8, unsent=200) == AHEAD_SECONDS * START_PER_SECOND
+    pace.dispatched(200)
+    pace.allowance(now=2.0, active=0, delivering=0, least=8, unsent=120)
+    assert pace.per_second == 80, "that of those which ended"
+
+
 def test_a_trickle_for_a_destination_that_hangs_is_gathered_into_few_messages() -> None:
     pace, active = Pace(looked_at=0.0, threads=THREADS), 0
     for look in range(1, 100):

@@ -80,7 +80,8 @@ def test_document_and_mapping_that_fit_are_taken() -> None:
         ({"schema": {"sdl": "type Query { a: }"}}, "settings.schema.sdl: Syntax Error"),
         ({"schema": {"sdl": "type Query { a: Nothing }"}}, "settings.schema.sdl: Unknown type 'Nothing'"),
         ({"url": "ftp://x/"}, "settings.url: "),
-        ({"headers": {"X-Key": "a", "x-key": "b"}}, "settings: Value error, headers: a name stands there twice"),
+        ({"headers": {"X-Key": "a", "x-key": "b"}}, "settings.headers.x-key: this header stands there twice"),
+        ({"idempotency_header": "accept"}, "settings.idempotency_header: this header tells which answers"),
     ],
 )
 def test_settings_that_cannot_work_are_complained_about(given: dict[str, Any], told: str) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from app.connectors.graphql.error import CODES, Meaning, meaning_of, reason_of, wait_of
 from app.connectors.graphql.response import GraphqlRules
-from app.model import Outcome
+from app.model import Fault, Outcome
 
 PAGE = Path(__file__).parents[2] / "docs/connectors/graphql.md"
 JSON = st.recursive(
@@ -26,7 +26,7 @@ JSON = st.recursive(
 )
 
 
-def coded(code: str, **more: Any) -> dict[str, Any]:
+def coded(code: Any, **more: Any) -> dict[str, Any]:
     return {"message": "no", "extensions": {"code": code}, **more}
 
 
@@ -46,6 +46,13 @@ def coded(code: str, **more: Any) -> dict[str, Any]:
         (coded("INTERNAL_SERVER_ERROR", path=["a"]), Meaning.TRANSIENT),
         (coded("OUT_OF_CHEESE"), Meaning.PERMANENT),
         (coded("OUT_OF_CHEESE", path=["a"]), Meaning.PERMANENT),
+        (coded(429), Meaning.TRANSIENT),
+        (coded("401"), Meaning.CONFIGURATION),
+        (coded(403, path=["a"]), Meaning.CONFIGURATION),
+        (coded("503", path=["a"]), Meaning.TRANSIENT),
+        (coded(422), Meaning.REJECTED),
+        (coded(1042), Meaning.PERMANENT),
+        (coded(True, path=["a"]), Meaning.TRANSIENT),
         ({"message": "Cannot query field 'a' on type 'B'."}, Meaning.CONFIGURATION),
         ({"message": 'Variable "$a" got invalid value "x"'}, Meaning.DATA),
         ({"message": "Boom", "path": ["a"]}, Meaning.TRANSIENT),
@@ -81,6 +88,18 @@ def test_worst_of_several_errors_counts() -> None:
 )
 def test_reason_repeats_no_values(message: str, told: str) -> None:
     assert reason_of([{"message": message}]) == told
+
+
+def test_a_code_that_is_a_status_says_more_than_that_of_the_answer() -> None:
+    body = msgspec.json.encode({"data": None, "errors": [coded(429, path=["a"])]})
+    outcome = GraphqlRules(None).interpret(403, {"content-type": "application/json"}, body)
+    assert (outcome.fault, outcome.reason) == (Fault.TRANSIENT, "429: no")
+
+
+@pytest.mark.parametrize("message", [{"a": 1}, [1], 7, None, True])
+def test_a_message_that_is_no_text_is_no_reason(message: Any) -> None:
+    assert reason_of([{"message": message}]) == "an error without a message"
+    assert reason_of([{"message": message, "extensions": {"code": "X"}}]) == "X"
 
 
 def test_reason_holds_each_message_once_and_its_code() -> None:

@@ -4,12 +4,13 @@ from typing import Any, get_args
 
 import pytest
 
-from app import trial
+from app import dry_run, trial
 from app.catalog import compile_document
 from app.config.event import EventPattern, matched
 from app.config.loading import load_document
 from app.errors import InvalidConfig, InvalidLead
 from app.model import EventType
+from app.reply import Answer
 
 HOOK: dict[str, Any] = {
     "name": "hook",
@@ -96,7 +97,7 @@ def test_an_event_may_be_tried_like_a_lead() -> None:
     made = trial.prepare(STEP, event, said={})
     assert (made.skipped, made.notes, made.item.type) == (None, (), "delivery.dead")
     assert event.items() <= dict(made.item.payload).items()
-    shown = trial.preview(STEP, made)
+    shown = dry_run.preview(STEP, made, environ={})
     assert shown["headers"]["webhook-signature"] == "***"
     assert '"type":"delivery.dead"' in shown["body"]
     assert trial.prepare(STEP, {"type": "lead.accepted"}, said={}).skipped == "it is not told of lead.accepted"
@@ -109,4 +110,4 @@ def test_what_is_no_event_cannot_be_tried(event: dict[str, Any]) -> None:
 
 
 def test_a_gone_endpoint_waits_for_a_person() -> None:
-    assert trial.interpret(STEP, trial.Answer(status=410)).fault == "configuration"
+    assert dry_run.interpret(STEP, Answer(status=410), environ={}).fault == "configuration"

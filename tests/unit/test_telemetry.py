@@ -90,3 +90,14 @@ def test_every_event_is_explained_in_the_table() -> None:
     assert telemetry.__doc__ is not None
     for event in Event:
         assert f"`{event.value}`" in telemetry.__doc__, event
+
+
+def test_a_command_that_configures_nothing_logs_to_standard_error_without_personal_data() -> None:
+    program = (
+        "import logging; from app.telemetry import Event, emit; "
+        "emit(Event.CONNECTOR_DEFECT, level=logging.ERROR, place='ann@example.com')"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ran.stdout == ""
+    assert "connector.defect" in ran.stderr
+    assert "ann@" not in ran.stderr

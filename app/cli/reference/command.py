@@ -14,7 +14,7 @@ INTRODUCTION = """\
 Data goes to stdout, words to stderr. Where there is `--json`, the output is made for programs. Settings are environment
 variables: [settings](settings.md). Every command finds a stack that `leadrelay up` runs in `LEADRELAY_HOME` by itself.
 
-Exit codes: 0 ok, 1 said no, 2 usage, 3 a server of ours is out of reach."""
+Exit codes: 0 ok, 1 said no, 2 usage, 3 a server of ours is out of reach, or the ledger's tables are too old."""
 
 
 def commands_page() -> str:

@@ -29,7 +29,7 @@ class AssertionAuth(Settings):
     """What is signed to show who we are (RFC 7523)."""
 
     algorithm: Asymmetric = Field("RS256", examples=["ES256"])
-    """How it is signed: with an RSA key of 2048 bits or more, or a key on the curve P-256."""
+    """How it is signed: with an RSA key of 2048 bits or more (RS…, PS…), or a key on the curve P-256, P-384 or P-521 (ES…)."""
     private_key: SecretStr = Field(examples=["${file:/run/secrets/buyer.pem}"])
     """The private key, in PEM without a password."""
     key_id: str | None = Field(None, min_length=1, examples=["2026-01"])
@@ -106,8 +106,8 @@ class JwtAuth(Settings):
     """A token that we sign ourselves (RFC 7519)."""
 
     algorithm: Algorithm = Field("RS256", examples=["ES256"])
-    """How it is signed: `HS256` with a shared secret of 32 bytes or more, `RS256` with an RSA key of 2048 bits or more,
-    `ES256` with a key on the curve P-256."""
+    """How it is signed: HS256, HS384 and HS512 with a shared secret of 32, 48 or 64 bytes or more, RS… and PS… with an RSA key
+    of 2048 bits or more, ES256, ES384 and ES512 with a key on the curve P-256, P-384 or P-521."""
     secret: SecretStr = Field(examples=["${file:/run/secrets/buyer.pem}"])
     """The shared secret, or the private key in PEM without a password."""
     key_id: str | None = Field(None, min_length=1, examples=["2026-01"])

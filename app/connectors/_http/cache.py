@@ -21,6 +21,9 @@ from app.model import Outcome, Result
 MOST_BYTES = 65_536
 """A longer answer is not kept."""
 NOT_MODIFIED = 304
+_OF_ONE = frozenset({"age", "date"})
+_SAYING = ("cache-control", "expires", "etag", "last-modified", "vary", *sorted(_OF_ONE))
+"""Headers that say for how long an answer may be kept, and how to ask for it again."""
 _DIRECTIVE = re.compile(r'([a-z-]+)(?:\s*=\s*"?(\d{1,10})"?)?', re.IGNORECASE)
 _FIELD = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,254}[\x21-\x7e])?")
 
@@ -28,11 +31,15 @@ Ask = Callable[[Mapping[str, str]], tuple[Outcome, Answer]]
 """Ask the destination, with these headers added; raises faults."""
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Kept:
-    """An answer, when it came and until when it is fresh; `condition` asks whether it has changed since."""
+    """An answer, what its headers say of keeping it, when it came and until when it is fresh.
+
+    `condition` asks whether it has changed since.
+    """
 
     outcome: Outcome
+    headers: Mapping[str, str]
     since: float
     until: float
     condition: Mapping[str, str]
@@ -86,22 +93,29 @@ class Cache:
     ) -> Outcome:
         condition = kept.condition if kept is not None else {}
         outcome, answer = ask(condition)
-        if kept is not None and condition and answer.status == NOT_MODIFIED:
-            kept.since = monotonic()
-            kept.until = kept.since + self._fresh_seconds(answer.headers)
-            return _told(kept, request())
-        self._keep(key, outcome, answer, conditional=conditional)
-        return outcome
+        if kept is None or not condition or answer.status != NOT_MODIFIED:
+            said = {name: answer.headers[name] for name in _SAYING if name in answer.headers}
+            bare = replace(outcome, quota=None)
+            self._keep(key, bare, said if _may_be_kept(outcome, answer) else None, conditional=conditional)
+            return outcome
+        said = _updated(kept.headers, answer.headers)
+        is_of_it = _is_of(kept.headers, answer.headers)
+        self._keep(key, kept.outcome, said if is_of_it else None, conditional=conditional)
+        # What was kept is the answer; what is left of the rate limit is said by the one that just came.
+        return replace(_told(replace(kept, since=monotonic()), request()), quota=outcome.quota)
 
-    def _keep(self, key: Hashable, outcome: Outcome, answer: Answer, *, conditional: bool) -> None:
-        now = monotonic()
-        condition = _condition(answer.headers) if conditional else {}
-        fresh = self._fresh_seconds(answer.headers)
+    def _keep(self, key: Hashable, outcome: Outcome, headers: Mapping[str, str] | None, *, conditional: bool) -> None:
+        """Keep an answer in place of what was kept, if its headers allow it; with None only that is forgotten."""
+        found = None
+        if headers is not None and _is_storable(headers):
+            now, condition = monotonic(), _condition(headers) if conditional else {}
+            fresh = self._fresh_seconds(headers)
+            if fresh > 0 or condition:
+                found = _Kept(outcome=outcome, headers=headers, since=now, until=now + fresh, condition=condition)
         with self._lock:
             self._kept.pop(key, None)
-            if _may_be_kept(outcome, answer) and (fresh > 0 or condition):
-                bare = replace(outcome, quota=None)
-                self._kept[key] = _Kept(outcome=bare, since=now, until=now + fresh, condition=condition)
+            if found is not None:
+                self._kept[key] = found
                 while len(self._kept) > self._settings.entries:
                     self._kept.popitem(last=False)
 
@@ -132,9 +146,28 @@ def _may_be_kept(outcome: Outcome, answer: Answer) -> bool:
         and 200 <= answer.status < 300  # noqa: PLR2004  # RFC 9110, 15.3
         and not answer.truncated
         and len(answer.body) <= MOST_BYTES
-        and "no-store" not in _directives(answer.headers.get("cache-control", ""))
-        and "*" not in answer.headers.get("vary", "")
     )
+
+
+def _is_storable(headers: Mapping[str, str]) -> bool:
+    """Whether the destination lets an answer with these headers be kept (RFC 9111, 3 and 4.1)."""
+    return "no-store" not in _directives(headers.get("cache-control", "")) and "*" not in headers.get("vary", "")
+
+
+def _updated(kept: Mapping[str, str], news: Mapping[str, str]) -> dict[str, str]:
+    """The headers of a kept answer, those of a 304 laid over them (RFC 9111, 3.2 and 4.3.4).
+
+    Age and Date are of one message: without them the 304 was made just now (RFC 9110, 6.6.1).
+    """
+    return {
+        name: news.get(name, kept.get(name, "")) for name in _SAYING if name in news or name in kept.keys() - _OF_ONE
+    }
+
+
+def _is_of(kept: Mapping[str, str], news: Mapping[str, str]) -> bool:
+    """Whether a 304 is about the kept answer: another strong validator than its own updates nothing (RFC 9111, 4.3.4)."""
+    tag = news.get("etag", kept.get("etag", ""))
+    return tag == kept.get("etag", "") or tag.startswith("W/")
 
 
 def _condition(headers: Mapping[str, str]) -> Mapping[str, str]:

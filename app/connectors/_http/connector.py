@@ -8,21 +8,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from time import monotonic
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 from pydantic import BaseModel
 
-from app.config.network import NetworkConfig
-from app.config.schema import LimitsConfig, ResponseConfig
+from app.config.schema import ResponseConfig
 from app.connectors._authentication import Authenticated, Authenticator
+from app.connectors._concealment import Carried
 from app.connectors._endpoints import Endpoints
-from app.connectors._http.addition import clash
+from app.connectors._http.agreement import of_mapping
 from app.connectors._http.asking import Asking
 from app.connectors._http.authentication import TEMPLATED_CLAIMS, LeadClaims, authenticator
 from app.connectors._http.bulk import Batch, for_each, said
 from app.connectors._http.cache import Cache
 from app.connectors._http.cookies import Cookies
 from app.connectors._http.filling import NOTHING
+from app.connectors._http.head import fixed_secrets
 from app.connectors._http.pages import Pages
 from app.connectors._http.redirect import REDIRECTS, Walk
 from app.connectors._http.request import Content, RequestTemplate
@@ -30,10 +31,10 @@ from app.connectors._http.settings import HttpSettings
 from app.connectors._http.transcript import begun, shown
 from app.connectors._lifetime import notice
 from app.connectors._quota import QUOTA_HEADERS, quota_of
-from app.connectors._response import Interpreter, ResponseRules
+from app.connectors._response import Interpreter, ResponseRules, elsewhere
 from app.connectors._transport import Answer, session
-from app.connectors.base import Capability, Connector, Sent, TokenStore
-from app.errors import ConfigurationFault, DeliveryFault, TransientFault
+from app.connectors.base import Capability, Connector, Given, Sent
+from app.errors import ConfigurationFault, Conflict, DeliveryFault, TransientFault
 from app.model import Item, Outcome, Result
 
 # Gateways say these of a server behind them that they cannot reach (RFC 9110, 15.6.3 to 15.6.5).
@@ -64,6 +65,7 @@ class HttpConnector(Connector[HttpSettings]):
         "endpoints.*.url",
         "query.*",
         "headers.*",
+        "form.*",
         "template",
         "files.*.filename",
         *TEMPLATED_CLAIMS,
@@ -74,21 +76,20 @@ class HttpConnector(Connector[HttpSettings]):
         name: str,
         settings: HttpSettings,
         *,
-        limits: LimitsConfig,
-        response: ResponseConfig | None = None,
-        network: NetworkConfig | None = None,
-        tokens: TokenStore | None = None,
         rules: Interpreter | None = None,
         how: Authenticator | None = None,
         writer: Content | None = None,
+        **given: Unpack[Given],
     ) -> None:
-        super().__init__(name, settings, limits=limits, response=response, network=network, tokens=tokens)
-        self._rules = for_each(rules or ResponseRules(response), settings.batch)
-        self._session = session(limits, network)
+        super().__init__(name, settings, **given)
+        self._rules = for_each(rules or ResponseRules(self.response), settings.batch)
+        self._session = session(self.limits, self.network)
         how = how or authenticator(settings, destination=name, through=self._session, store=self.tokens)
         self._authenticator = how
         self._claims = LeadClaims.of(settings)
-        self._send_message = (Authenticated(self._session, how) if how else self._session).send_message
+        self._carried = Carried()
+        self._send_message = self._signed_by(how) if how else self._session.send_message
+        self._fixed_secrets = fixed_secrets(settings)
         self._cookies = Cookies() if settings.cookies else None
         self._pages = Pages(settings.pages) if settings.pages else None
         self._cache = Cache(settings.cache) if settings.cache else None
@@ -112,10 +113,13 @@ class HttpConnector(Connector[HttpSettings]):
 
     @classmethod
     def check_mapping(cls, settings: HttpSettings, mapping: Mapping[str, Any]) -> list[tuple[str, str]]:
-        """Properties that leave no place for an API key in the body."""
-        key = settings.auth.body_key() if settings.auth else None
-        found = [(name, clash(key.name, name)) for name in mapping] if key is not None else []
-        return [(f"mapping.{name}", wrong) for name, wrong in found if wrong is not None]
+        """Properties that leave no place for others, and names that the body cannot have."""
+        return list(of_mapping(settings, mapping))
+
+    @classmethod
+    def writes_attributes(cls, settings: HttpSettings) -> bool:
+        """In XML."""
+        return settings.body == "xml"
 
     def deliver(self, item: Item) -> Outcome:
         """Send one lead.
@@ -250,14 +254,24 @@ class HttpConnector(Connector[HttpSettings]):
         return outcome if QUOTA_HEADERS.isdisjoint(answer.headers) else replace(outcome, quota=quota_of(answer.headers))
 
     def _signed_for(self, item: Item, claims: LeadClaims) -> Callable[..., Answer]:
-        return Authenticated(self._session, claims.token(item.rendered or NOTHING)).send_message
+        return self._signed_by(claims.token(item.rendered or NOTHING))
+
+    def _signed_by(self, how: Authenticator) -> Callable[..., Answer]:
+        return Authenticated(self._session, how, self._carried).send_message
+
+    def secrets(self) -> Sequence[str]:
+        """Credentials of the requests that this thread sent last."""
+        return self._fixed_secrets + self._carried.values
 
     def request(self, item: Item, *, reveal: bool) -> Mapping[str, Any]:
         """The request to the first address, whole; that of a batch for this lead alone."""
         return self._first.whole(item if self._batch is None else self._batch.joined([item]), reveal=reveal)
 
     def interpret(self, status: int, headers: Mapping[str, str], body: bytes) -> Outcome:
-        """What the response rules make of an answer to one lead."""
+        """What the response rules make of an answer to one lead; raises `Conflict` for a redirect that would be followed."""
+        if self.settings.redirects and status in REDIRECTS and "location" in headers:
+            to = elsewhere(headers["location"])
+            raise Conflict(f"HTTP {status}: a send would follow this redirect{to}; interpret the answer at its end")
         return said(self._rules.interpret(status, headers, body), 0, 1)
 
     def check(self) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
 from app.connectors._compression import CODINGS
+from app.connectors._http.credentials import BasicAuth
 from app.connectors._http.filling import NOTHING, fill, value_of
 from app.connectors._http.settings import HttpSettings
 from app.errors import DataFault
@@ -112,14 +113,22 @@ def _headers(settings: HttpSettings, content_type: str | None) -> dict[str, str]
         found["Content-Encoding"] = settings.compress
     if settings.auth is not None:
         if settings.auth.basic is not None:
-            pair = f"{settings.auth.basic.username}:{settings.auth.basic.password.get_secret_value()}"
-            found["Authorization"] = f"Basic {b64encode(pair.encode()).decode()}"
+            found["Authorization"] = f"Basic {_basic(settings.auth.basic)}"
         elif settings.auth.bearer is not None:
             found["Authorization"] = f"Bearer {settings.auth.bearer.token.get_secret_value()}"
         elif settings.auth.api_key is not None and settings.auth.api_key.place == "header":
             found[settings.auth.api_key.name] = settings.auth.api_key.value.get_secret_value()
     configured = {name.lower() for name in settings.headers}
     return {name: value for name, value in found.items() if name.lower() not in configured} | settings.headers
+
+
+def _basic(auth: BasicAuth) -> str:
+    return b64encode(f"{auth.username}:{auth.password.get_secret_value()}".encode()).decode()
+
+
+def fixed_secrets(settings: HttpSettings) -> tuple[str, ...]:
+    """What is made of secrets once and stands in each request."""
+    return (_basic(settings.auth.basic),) if settings.auth is not None and settings.auth.basic is not None else ()
 
 
 def secret_headers(settings: HttpSettings) -> list[str]:

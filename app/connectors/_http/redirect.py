@@ -10,12 +10,14 @@ from urllib.parse import quote, urljoin
 from app.connectors._http.cookies import Cookies
 from app.connectors._http.request import BODY_METHODS, RequestTemplate
 from app.connectors._transport import BODY_CAP_BYTES, Answer, Origin, head
+from app.connectors.base import TEST_HEADER
 from app.errors import ConfigurationFault, DataFault, DeliveryFault
 from app.model import Item
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _OF_BODIES = frozenset({"content-type", "content-encoding"})
-_FOR_ANYONE = frozenset({"user-agent", "accept", "accept-encoding", *_OF_BODIES})
+_FOR_ANYONE = frozenset({"user-agent", "accept", "accept-encoding", TEST_HEADER.lower(), *_OF_BODIES})
+"""Who takes a test lead must know that it is one, wherever it goes."""
 
 
 @dataclass(slots=True, kw_only=True)

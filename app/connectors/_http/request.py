@@ -9,7 +9,7 @@ from gzip import compress
 from typing import Any, Protocol
 from urllib.parse import quote
 
-from app.connectors._http.body import content_type, encoder
+from app.connectors._http.body import content_type, encoder, written_in
 from app.connectors._http.cookies import Cookies
 from app.connectors._http.filling import NOTHING
 from app.connectors._http.head import Headers, Target, secret_headers, secret_parameters
@@ -17,7 +17,7 @@ from app.connectors._http.settings import HttpSettings
 from app.connectors._transport import Origin, head
 from app.connectors.base import TEST_HEADER, mask
 from app.model import Item
-from app.redaction import MASK, mask_secrets, mask_url
+from app.redaction import MASK, is_secret, mask_secrets, mask_url
 
 SHOWN_BYTES = 4096
 """Most of a body that a transcript keeps."""
@@ -47,8 +47,12 @@ class RequestTemplate:
         self.origin = Origin.of(url)
         self._encode = encoder(settings)
         self._writer = writer
-        self._adds_secret = settings.auth is not None and settings.auth.body_key() is not None
+        self._adds_secret = (settings.auth is not None and settings.auth.body_key() is not None) or any(
+            map(is_secret, settings.form)
+        )
+        self._has_fields = bool(settings.form)
         self._encode_masked = encoder(settings, masked=True) if self._adds_secret else self._encode
+        self._charset = written_in(settings) if writer is None else "utf-8"
         self._compressed = settings.compress is not None
         self._cookies = cookies
         self.body_in_query = settings.body == "query"
@@ -126,12 +130,17 @@ class RequestTemplate:
         return {**found, TEST_HEADER: "true"} if item.test else found
 
     def holds_secret(self, item: Item) -> bool:
-        """Whether the body holds, or may hold, something that stands under a secret's name, or the API key."""
-        return self._adds_secret or self._writer is not None or mask_secrets(item.payload) is not item.payload
+        """Whether the body holds, or may hold, something that stands under a secret's name, the API key or a field of our own."""
+        return (
+            self._adds_secret
+            or self._has_fields
+            or self._writer is not None
+            or mask_secrets(item.payload) is not item.payload
+        )
 
     def shown(self, item: Item, content: bytes) -> dict[str, Any]:
         """The request as a transcript keeps it: secrets masked, long bodies cut."""
-        body = self._masked_content(item, content)[:SHOWN_BYTES].decode(errors="replace")
+        body = self._masked_content(item, content)[:SHOWN_BYTES].decode(self._charset, "replace")
         url, headers = self._shown or self._shown_head(item.rendered or NOTHING)
         if self.key_name is not None:
             headers = {**headers, self.key_name: item.key}
@@ -152,7 +161,7 @@ class RequestTemplate:
         url = f"{self.origin.scheme}://{headers['Host']}{line.split(' ')[1]}"
         if not reveal:
             url, headers = self.masked(url), mask(headers, *self._secret)
-        body = "" if self.body_in_query else content.decode(errors="replace")
+        body = "" if self.body_in_query else content.decode(self._charset, "replace")
         return {"method": self.method, "url": url, "headers": headers | self._made, "body": body}
 
     def masked(self, url: str) -> str:

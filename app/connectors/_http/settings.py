@@ -4,7 +4,6 @@ What can be wrong with them is found here, when the configuration is applied. A 
 place of a value is let through: it is checked again once it is resolved.
 """
 
-import codecs
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -14,6 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from app.config.base import SECRET_REFERENCE
 from app.connectors._endpoints import Spread
+from app.connectors._http import agreement
 from app.connectors._http.batch import BatchSettings
 from app.connectors._http.credentials import Auth
 from app.connectors._http.lookup import CacheSettings, PagesSettings
@@ -103,6 +103,8 @@ class HttpSettings(Settings):
     """Media type of a `text` body."""
     wrap: str | None = Field(None, min_length=1, examples=["lead_xml"])
     """Send the JSON, XML or text body as the form field of this name."""
+    form: dict[ParameterName, str] = Field({}, examples=[{"campaign": "{{ lead.campaign }}"}])
+    """Form fields beside that of `wrap`; may hold `{{ }}`. One whose templates render to nothing is left out."""
     files: dict[str, FilePart] = Field({}, examples=[{"resume": {"filename": "resume.pdf"}}])
     """Properties of a multipart body that travel as files."""
     charset: Charset = Field("utf-8", examples=["iso-8859-1"])
@@ -151,13 +153,14 @@ class HttpSettings(Settings):
         if self.endpoints is not None and not self.endpoints:
             raise _complaint("the list is empty: give one endpoint at least, or url", "endpoints")
         known: set[Any] = set()
-        for place, address in self._places():
+        for place, address in self.places():
             if _sameness(address) in known:
                 raise _complaint("this address stands here before: remove one of the two", *place)
             known.add(_sameness(address))
         return self
 
-    def _places(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    def places(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        """Every address, those of standbys too, with its place in the settings."""
         for count, (address, _) in enumerate(self.addresses()):
             yield ("url",) if self.url is not None else ("endpoints", count, "url"), address
         for count, address in enumerate(self.standby):
@@ -165,77 +168,9 @@ class HttpSettings(Settings):
 
     @model_validator(mode="after")
     def _fits_together(self) -> "HttpSettings":
-        if self.method == "GET" and self.body not in {"query", "none"}:
-            raise ValueError("a GET carries no body: set body to query or none")
-        for complaint in self._body_complaints():
-            raise ValueError(complaint)
-        for place, complaint in [*self._batch_complaints(), *_lookup_complaints(self)]:
+        for place, complaint in agreement.complaints(self):
             raise _complaint(complaint, *place)
-        if self.auth is not None and self.auth.body_key() is not None and self.body in {"none", "text"}:
-            remedy = "put it in a header or the query, or choose a body of properties"
-            raise _complaint(f"a body of {self.body} has no properties: {remedy}", "auth", "api_key", "in")
-        names = [name.lower() for name in self.headers]
-        if len(set(names)) < len(names):
-            raise ValueError("headers: a name stands there twice")
-        if self.cookies and "cookie" in names:
-            raise ValueError("both cookies and headers set Cookie")
-        for used in self.auth.headers() if self.auth else ():
-            if used.lower() in names:
-                raise ValueError(f"both auth and headers set {used.lower()}")
-        signature = self.auth.hmac if self.auth else None
-        if signature and "key" in signature.signed_names() and self.idempotency_header is None:
-            raise ValueError("auth.hmac.string signs the key, which is sent nowhere: set idempotency_header")
         return self
-
-    def _batch_complaints(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
-        if self.batch is None:
-            return
-        claims = self.auth.jwt.claims if self.auth and self.auth.jwt else {}
-        yield from self.batch.complaints(
-            body=self.body,
-            json_array=self.json_array,
-            addresses=self._places(),
-            tables={("query",): self.query, ("headers",): self.headers, ("auth", "jwt", "claims"): claims},
-            adds_key=self.auth is not None and self.auth.body_key() is not None,
-        )
-
-    def _body_complaints(self) -> Iterator[str]:
-        """Settings of bodies that the kind of body knows nothing of would silently do nothing."""
-        known: dict[str, tuple[bool, set[str]]] = {
-            "json_array": (self.json_array, {"json"}),
-            "xml_namespaces": (bool(self.xml_namespaces), {"xml"}),
-            "xml_declaration": (not self.xml_declaration, {"xml"}),
-            "template": (self.template is not None, {"text"}),
-            "wrap": (self.wrap is not None, {"json", "xml", "text"}),
-            "files": (bool(self.files), {"multipart"}),
-            "charset": (codecs.lookup(self.charset).name != "utf-8", {"form", "query", "xml", "text"}),
-            "compress": (self.compress is not None, {"json", "form", "multipart", "xml", "text"}),
-        }
-        for name, (used, bodies) in known.items():
-            if used and self.body not in bodies:
-                yield f"{name} is for body: {', '.join(sorted(bodies))}; this one is {self.body}"
-        if self.body == "text" and not self.template:
-            yield "body: text needs a template"
-        if self.template is not None and SECRET_REFERENCE.search(self.template):
-            yield "template: a secret would stand in every transcript; put it in a header, the query or auth"
-        if self.body in {"form", "query"} and b"a&=%".decode(self.charset, "replace") != "a&=%":
-            yield f"charset: a form cannot be written in {self.charset}"
-
-
-def _lookup_complaints(settings: HttpSettings) -> Iterator[tuple[tuple[str, ...], str]]:
-    """What does not go with pages or a cache, each with its place."""
-    for name in ("pages", "cache"):
-        if getattr(settings, name) is not None and settings.method != "GET":
-            yield (name,), f"only a GET is a look-up, and this is a {settings.method}: remove it, or set method to GET"
-    if settings.cache is not None and settings.cookies:
-        yield ("cache",), "answers to requests with cookies are not kept: remove it, or set cookies to false"
-    if settings.pages is None:
-        return
-    if settings.redirects:
-        yield ("redirects",), "pages are asked for without redirects: set it to 0"
-    asked_by = settings.pages.parameter or settings.pages.kind
-    if settings.pages.kind != "link" and asked_by in settings.query:
-        yield ("query", asked_by), "pages sets this parameter: remove it"
 
 
 def _sameness(address: str) -> Any:

@@ -12,6 +12,7 @@ import requests
 from pydantic import AfterValidator, ConfigDict, StringConstraints
 
 from app.config.base import SECRET_REFERENCE, TOKEN, Strict
+from app.connectors._http.charset import codec_of
 from app.errors import InvalidTemplate
 from app.templates import Slot, is_template, slots
 
@@ -104,7 +105,7 @@ def _media_type(value: str) -> str:
 
 def _charset(name: str) -> str:
     try:
-        codec = codecs.lookup(name)
+        codec = codecs.lookup(codec_of(name))
         if codec._is_text_encoding and codec.name not in _ODD_CHARSETS:  # noqa: SLF001  # it has no public name
             return name
     except LookupError:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+from app.connectors._http.charset import iana_name
 from app.connectors._http.scalar import to_text
 from app.errors import DataFault
 
@@ -22,7 +23,8 @@ class XmlWriter:
     def __init__(self, root: str, *, namespaces: Mapping[str, str], declaration: bool, charset: str) -> None:
         self._root = root
         self._charset = charset
-        self._declaration = f'<?xml version="1.0" encoding="{charset.upper()}"?>\n' if declaration else ""
+        named = charset.upper() if charset == "utf-8" else iana_name(charset)
+        self._declaration = f'<?xml version="1.0" encoding="{named}"?>\n' if declaration else ""
         self._attributes = {f"@xmlns:{prefix}" if prefix else "@xmlns": name for prefix, name in namespaces.items()}
 
     def encode(self, payload: Mapping[str, Any]) -> bytes:
@@ -62,7 +64,9 @@ class XmlWriter:
             elif key == "#cdata":
                 text = _permitted(to_text(value, below), below).replace("]]>", "]]]]><![CDATA[>")
                 if not self._has(text):
-                    raise DataFault(f"property {below} holds characters that {self._charset} cannot carry in CDATA")
+                    raise DataFault(
+                        f"property {below} holds characters that {iana_name(self._charset)} cannot carry in CDATA"
+                    )
                 inside.append(f"<![CDATA[{text}]]>")
             else:
                 self._write(inside, key, value, below)

@@ -14,11 +14,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from time import monotonic
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
-from app.config.network import NetworkConfig
-from app.config.schema import LimitsConfig, ResponseConfig
-from app.connectors.base import Capability, Connector, Property, TokenStore
+from app.connectors.base import Capability, Connector, Given, Property
 from app.connectors.email.message import PROPERTIES, Mail, compose
 from app.connectors.email.session import Session
 from app.connectors.email.settings import EmailSettings
@@ -49,17 +47,8 @@ class EmailConnector(Connector[EmailSettings]):
     # smtplib's exceptions are OSErrors too; whatever is told apart below never gets here.
     faults: ClassVar[Mapping[type[Exception], Fault]] = {OSError: Fault.TRANSIENT}
 
-    def __init__(
-        self,
-        name: str,
-        settings: EmailSettings,
-        *,
-        limits: LimitsConfig,
-        response: ResponseConfig | None = None,
-        network: NetworkConfig | None = None,
-        tokens: TokenStore | None = None,
-    ) -> None:
-        super().__init__(name, settings, limits=limits, response=response, network=network, tokens=tokens)
+    def __init__(self, name: str, settings: EmailSettings, **given: Unpack[Given]) -> None:
+        super().__init__(name, settings, **given)
         self._idle: list[Session] = []
         self._lock = threading.Lock()
         self._closed = False

@@ -3,19 +3,18 @@
 It may not know how documents are checked, requests are written or answers are read: it joins them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import msgspec
 from graphql import GraphQLError, GraphQLSchema, build_client_schema, get_introspection_query
 
-from app.config.network import NetworkConfig
-from app.config.schema import LimitsConfig, ResponseConfig
+from app.config.schema import ResponseConfig
 from app.connectors._http.authentication import TEMPLATED_CLAIMS
 from app.connectors._http.connector import HttpConnector
-from app.connectors.base import Capability, Connector, Property, TokenStore
+from app.connectors.base import Capability, Connector, Given, Property
 from app.connectors.graphql.document import Operation, checked_operation
 from app.connectors.graphql.response import GraphqlRules, Response, read_response
 from app.connectors.graphql.settings import GraphqlSettings
@@ -42,21 +41,10 @@ class GraphqlConnector(Connector[GraphqlSettings]):
     )
     templated = ("headers.*", *TEMPLATED_CLAIMS)
 
-    def __init__(
-        self,
-        name: str,
-        settings: GraphqlSettings,
-        *,
-        limits: LimitsConfig,
-        response: ResponseConfig | None = None,
-        network: NetworkConfig | None = None,
-        tokens: TokenStore | None = None,
-    ) -> None:
-        super().__init__(name, settings, limits=limits, response=response, network=network, tokens=tokens)
+    def __init__(self, name: str, settings: GraphqlSettings, **given: Unpack[Given]) -> None:
+        super().__init__(name, settings, **given)
         self._operation = settings.read()
-        self._http = HttpConnector(
-            name, settings.request(), limits=limits, network=network, tokens=tokens, rules=GraphqlRules(response)
-        )
+        self._http = HttpConnector(name, settings.request(), **given, rules=GraphqlRules(self.response))
 
     @classmethod
     def check_response(cls, response: ResponseConfig) -> None:
@@ -102,6 +90,10 @@ class GraphqlConnector(Connector[GraphqlSettings]):
             if schema is not None:
                 operation = _fit(self.settings, schema)
         return [found for variable in operation.variables.values() for found in variable.properties()]
+
+    def secrets(self) -> Sequence[str]:
+        """Credentials of the requests that this thread sent last."""
+        return self._http.secrets()
 
     def close(self) -> None:
         """Give back threads and connections."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any
 
-from app.connectors._response import REASON_LENGTH
+from app.connectors._found import REASON_LENGTH
 from app.model import Fault
 from app.redaction import scrub
 
@@ -114,6 +114,7 @@ _MEANINGS = {code: meaning for meaning, codes in CODES.items() for code in codes
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _VARIABLE = re.compile(r"variable [\"']?\$", re.IGNORECASE)
 _VALUE = re.compile(r"(value:?\s+)(?=[\"'\[{\d.-]|true|false).*?(?= at [\"']|; |$)", re.DOTALL | re.IGNORECASE)
+_STATUS = re.compile(r"[45][0-9][0-9]")
 _LONGEST_WAIT = 86_400.0
 
 
@@ -124,7 +125,8 @@ def meaning_of(errors: Sequence[Mapping[str, Any]]) -> Meaning:
 
 def has_known_code(errors: Sequence[Mapping[str, Any]]) -> bool:
     """Whether a code says what happened better than any status can."""
-    return any(_normal(error) in _MEANINGS or _normal(error) in _OF_INPUT for error in errors)
+    codes = [_normal(error) for error in errors]
+    return any(code in _MEANINGS or code in _OF_INPUT or _of_status(code) is not None for code in codes)
 
 
 def reason_of(errors: Sequence[Mapping[str, Any]]) -> str:
@@ -153,8 +155,9 @@ def wait_of(errors: Sequence[Mapping[str, Any]], extensions: Mapping[str, Any], 
 
 def _meaning(error: Mapping[str, Any]) -> Meaning:
     normal = _normal(error)
-    if normal in _MEANINGS:
-        return _MEANINGS[normal]
+    known = _MEANINGS.get(normal) or _of_status(normal)
+    if known is not None:
+        return known
     resolved = bool(error.get("path"))  # only errors of execution have one (GraphQL specification, 7.1.6)
     if normal in _OF_INPUT:
         return Meaning.REJECTED if resolved else Meaning.DATA
@@ -162,7 +165,7 @@ def _meaning(error: Mapping[str, Any]) -> Meaning:
         return Meaning.PERMANENT
     if resolved:
         return Meaning.TRANSIENT
-    return Meaning.DATA if _VARIABLE.match(str(error.get("message", ""))) else Meaning.CONFIGURATION
+    return Meaning.DATA if _VARIABLE.match(_message(error)) else Meaning.CONFIGURATION
 
 
 def _normal(error: Mapping[str, Any]) -> str:
@@ -172,13 +175,28 @@ def _normal(error: Mapping[str, Any]) -> str:
 def _code(error: Mapping[str, Any]) -> str:
     """`extensions.code`, or `type` as GitHub has it, or `errorType` as AWS AppSync has it; "" for none."""
     for found in (_mapping(error.get("extensions")).get("code"), error.get("type"), error.get("errorType")):
-        if isinstance(found, str) and found:
-            return found
+        if isinstance(found, str | int) and not isinstance(found, bool) and found != "":
+            return str(found)
     return ""
 
 
+def _message(error: Mapping[str, Any]) -> str:
+    """What people are told (GraphQL specification, 7.1.6); what is no text says nothing."""
+    message = error.get("message")
+    return message if isinstance(message, str) else ""
+
+
+def _of_status(code: str) -> Meaning | None:
+    """What a code means that is a status of HTTP; None for any other."""
+    if not _STATUS.fullmatch(code):
+        return None
+    if code in {"401", "403"}:
+        return Meaning.CONFIGURATION
+    return Meaning.TRANSIENT if code in {"408", "425", "429"} or code[0] == "5" else Meaning.REJECTED
+
+
 def _told(error: Mapping[str, Any]) -> str:
-    message = " ".join(str(error.get("message", "")).split())[:1000]
+    message = " ".join(_message(error).split())[:1000]
     if not error.get("path"):
         message = _VALUE.sub(r"\1***", message)  # servers repeat the value of a variable that they refuse
     code = _code(error)[:60]

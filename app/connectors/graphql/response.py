@@ -11,8 +11,9 @@ from typing import Any
 import msgspec
 
 from app.config.schema import ResponseConfig
+from app.connectors._found import REASON_LENGTH
 from app.connectors._parsing import parse
-from app.connectors._response import REASON_LENGTH, ResponseRules, seconds_of
+from app.connectors._response import ResponseRules, seconds_of
 from app.connectors.graphql.error import Meaning, has_known_code, meaning_of, reason_of, wait_of
 from app.errors import InvalidTemplate
 from app.model import Fault, Outcome, Result

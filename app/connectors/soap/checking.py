@@ -99,6 +99,8 @@ def _of_places(
                 yield from _of_shape(shape, inner, f"{path}.{place}", shapes, whole)
     elif below:
         yield from _of_shape(shape, below, path, shapes, whole)
+    elif shape.simple is not None:
+        yield from _of_attributes(shape, {}, path)
 
 
 def _of_group(group: Group, tree: Mapping[str, Any], path: str, whole: str) -> Complaints:

@@ -5,32 +5,32 @@ when it is first needed: where that lies at an address, it is fetched then, once
 """
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from time import monotonic
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 from pydantic import ValidationError
 
 from app.config.base import SECRET_REFERENCE
 from app.config.network import NetworkConfig
-from app.config.schema import LimitsConfig, ResponseConfig
-from app.config.wsdl import MOST_BYTES, ROOT, gather, is_address, is_text
+from app.config.schema import ResponseConfig
+from app.config.wsdl import is_address, is_text
 from app.connectors._http.authentication import TEMPLATED_CLAIMS
 from app.connectors._http.connector import HttpConnector
-from app.connectors._http.settings import HttpSettings
 from app.connectors._response import ResponseRules
 from app.connectors._transport import Origin
-from app.connectors.base import Capability, Connector, Property, TokenStore
+from app.connectors.base import Capability, Connector, Given, Property
 from app.connectors.soap import checking, description
 from app.connectors.soap.envelope import Envelope
+from app.connectors.soap.fetching import beside, fetched, known
 from app.connectors.soap.interface import Operation
 from app.connectors.soap.response import Reader, SoapRules
 from app.connectors.soap.security import Security, Signature, Verifier, read_certificate
 from app.connectors.soap.settings import SecuritySettings, SoapSettings
-from app.errors import ConfigurationFault, InvalidConfig, TransientFault
+from app.errors import ConfigurationFault, TransientFault
 from app.model import Fault, Item, Outcome
 
 _REFUSED = frozenset({401, 403})
@@ -59,18 +59,9 @@ class SoapConnector(Connector[SoapSettings]):
     )
     templated = ("headers.*", "soap_headers.*", *TEMPLATED_CLAIMS)
 
-    def __init__(
-        self,
-        name: str,
-        settings: SoapSettings,
-        *,
-        limits: LimitsConfig,
-        response: ResponseConfig | None = None,
-        network: NetworkConfig | None = None,
-        tokens: TokenStore | None = None,
-    ) -> None:
-        super().__init__(name, settings, limits=limits, response=response, network=network, tokens=tokens)
-        self._rules = SoapRules(response, self._reader)
+    def __init__(self, name: str, settings: SoapSettings, **given: Unpack[Given]) -> None:
+        super().__init__(name, settings, **given)
+        self._rules = SoapRules(self.response, self._reader)
         self._lock = threading.Lock()
         self._ready: _Ready | None = None
 
@@ -118,6 +109,17 @@ class SoapConnector(Connector[SoapSettings]):
         """What an answer would mean."""
         return self._rules.interpret(status, headers, body)
 
+    @classmethod
+    def unread(cls, settings: SoapSettings) -> list[str]:
+        """Where the WSDL lies, or parts of it, unless all of it is here; raises `InvalidConfig`."""
+        return settings.unread()
+
+    def learn(self, network: NetworkConfig | None) -> None:
+        """Read the WSDL where it lies, without credentials; raises as `deliver` does, before anything is sent."""
+        deadline = monotonic() + self.limits.timeout_seconds
+        with closing(HttpConnector(self.name, beside(), limits=self.limits, network=network)) as http:
+            self._ready = self._calling(fetched(self.settings, http, deadline))
+
     def check(self) -> None:
         """Read the WSDL anew, load keys, and ask the endpoint for nothing with the credentials of HTTP.
 
@@ -138,6 +140,10 @@ class SoapConnector(Connector[SoapSettings]):
     def describe(self) -> list[Property]:
         """The operation's arguments."""
         return description.arguments(self._known().operation)
+
+    def secrets(self) -> Sequence[str]:
+        """Credentials of the requests that this thread sent last."""
+        return self._ready.http.secrets() if self._ready is not None else ()
 
     def close(self) -> None:
         """Give back threads and connections."""
@@ -162,10 +168,14 @@ class SoapConnector(Connector[SoapSettings]):
 
     def _made(self, deadline: float) -> _Ready:
         settings = self.settings
-        try:
-            operation = settings.known() or self._fetched(deadline)
-        except InvalidConfig as invalid:
-            raise ConfigurationFault(f"settings.{invalid.complaints[0]}") from None
+        operation = known(settings)
+        if operation is None:
+            with self._plain(settings.url if is_text(settings.wsdl) else settings.wsdl) as http:
+                operation = fetched(settings, http, deadline)
+        return self._calling(operation)
+
+    def _calling(self, operation: Operation) -> _Ready:
+        settings = self.settings
         address = settings.url or operation.address
         if address is None:
             raise ConfigurationFault("settings.url: the WSDL has no address: give one")
@@ -197,54 +207,14 @@ class SoapConnector(Connector[SoapSettings]):
         )
         return _Ready(operation=operation, address=address, http=http)
 
-    def _fetched(self, deadline: float) -> Operation:
-        """The operation of a WSDL that lies, whole or in parts, at addresses."""
-        settings = self.settings
-        place = ROOT if is_text(settings.wsdl) else settings.wsdl
-        with self._plain(settings.url if place == ROOT else place) as http:
-
-            def read(one: str) -> bytes | str | None:
-                here = settings.text(one) if place == ROOT else None
-                return _document(http, one, deadline) if here is None else here
-
-            try:
-                texts = gather(place, read)
-            except ValueError as error:
-                raise ConfigurationFault(f"settings.wsdl: {error}") from None
-        return settings.chosen(place, texts)
-
     def _plain(self, home: str | None) -> closing[HttpConnector]:
         """Requests beside the leads', with credentials for one host."""
-        settings = HttpSettings(
-            url=home or "http://localhost",
-            body="none",
-            auth=self.settings.auth if home and keeps_to(self.settings.url or home, home) else None,
-            idempotency_header=None,
-        )
+        auth = self.settings.auth if home and keeps_to(self.settings.url or home, home) else None
+        settings = beside(home, auth)
         return closing(HttpConnector(self.name, settings, limits=self.limits, network=self.network, tokens=self.tokens))
 
     def _reader(self) -> Reader:
         return Reader(operation=self._known().operation, verifier=self._verifier)
-
-
-def _document(http: HttpConnector, place: str, deadline: float) -> bytes:
-    """A document of a WSDL; raises `TransientFault` and `ConfigurationFault`, both unsent: no lead has left."""
-    if not place.startswith(("http://", "https://")):
-        raise ValueError(f"imports {place[:200]}, which is no address")
-    try:
-        answer = http.asking.get(place, deadline=deadline, body_cap_bytes=MOST_BYTES)
-    except TransientFault as fault:
-        raise TransientFault(f"the WSDL cannot be fetched: {fault.reason}", unsent=True) from None
-    except ConfigurationFault as fault:
-        raise ConfigurationFault(f"the WSDL cannot be fetched: {fault.reason}", unsent=True) from None
-    if answer.truncated:
-        raise ValueError(f"is longer than {MOST_BYTES:,} bytes")
-    told = ResponseRules(None).interpret(answer.status, answer.headers, b"")
-    if told.fault is Fault.TRANSIENT:
-        raise TransientFault(f"the WSDL cannot be fetched: {told.reason}", unsent=True, retry_after=told.retry_after)
-    if told.reason is not None:  # any other answer than 2xx has one
-        raise ConfigurationFault(f"the WSDL cannot be fetched: {told.reason}", unsent=True)
-    return answer.body
 
 
 def _security(settings: SecuritySettings) -> Security | None:

@@ -126,7 +126,7 @@ def read(place: str, texts: tuple[tuple[str, str], ...]) -> Interface:
         warnings.simplefilter("ignore")  # of parts in bindings that are not SOAP's
         try:
             if expanded_size(text for _, text in texts) > MOST:
-                raise _invalid("wsdl", f"its groups come to more than {MOST:,} elements")
+                raise _invalid("wsdl", f"its types and groups come to more than {MOST:,} elements")
             document = Document(
                 place,
                 _Texts(dict(texts)),  # type: ignore[arg-type]  # `load` is all that is asked of it

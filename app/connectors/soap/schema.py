@@ -26,6 +26,7 @@ class Shapes:
         self._restrictions = restrictions
         # By identity, as zeep's types have none of their own; each is kept, so that none is taken for another.
         self._known: dict[int, tuple[Any, Shape]] = {}
+        self._simples: dict[int, tuple[Any, Simple]] = {}
 
     def of(self, kind: Any) -> Shape:
         """The shape of one of zeep's types."""
@@ -113,6 +114,13 @@ class Shapes:
         return self._simple(kind)
 
     def _simple(self, kind: Any) -> Simple:
+        """Of one of zeep's simple types; made once, as unions may name a type many times."""
+        found = self._simples.get(id(kind))
+        if found is None:
+            found = self._simples.setdefault(id(kind), (kind, self._made_simple(kind)))
+        return found[1]
+
+    def _made_simple(self, kind: Any) -> Simple:
         name = _clark(kind)
         write, read = forms(type(kind))
         if isinstance(kind, types.ListType):

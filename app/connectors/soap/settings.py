@@ -11,6 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from app.config.base import SECRET_REFERENCE
 from app.config.wsdl import ROOT, absolute, gather, is_address, is_text, relative
+from app.connectors._http.agreement import of_headers
 from app.connectors._http.credentials import Auth
 from app.connectors._http.settings import HttpSettings
 from app.connectors._http.value import FixedAddress, HeaderName, HeaderValue, Settings, fixed_address
@@ -122,8 +123,17 @@ class SoapSettings(Settings):
 
     def known(self) -> Operation | None:
         """The operation of a WSDL that is here as text with all that it imports; raises `InvalidConfig`."""
+        texts, elsewhere = self._documents()
+        return None if elsewhere else self.chosen(ROOT, texts)
+
+    def unread(self) -> list[str]:
+        """Addresses of what of the WSDL is not here; raises `InvalidConfig`."""
+        return self._documents()[1]
+
+    def _documents(self) -> tuple[dict[str, str], list[str]]:
+        """What is here of the WSDL, by its places, and the addresses of what it names beside that."""
         if not is_text(self.wsdl):
-            return None
+            return {}, [self.wsdl]
         missing: list[str] = []
 
         def read(place: str) -> str | None:
@@ -139,9 +149,7 @@ class SoapSettings(Settings):
         if beside := [place for place in missing if not is_address(place)]:
             detail = f"imports {relative(beside[0])[:200]}, which is not there: give it under imports"
             raise InvalidConfig([Complaint(field="wsdl", detail=detail)])
-        if missing:  # fetched when it is first used
-            return None
-        return self.chosen(ROOT, texts)
+        return texts, missing
 
     def text(self, place: str) -> str | None:
         """A document that is here as text."""
@@ -174,13 +182,14 @@ class SoapSettings(Settings):
 
     @model_validator(mode="after")
     def _fits_together(self) -> "SoapSettings":
-        found: list[tuple[tuple[str, ...], str]] = []
+        found: list[tuple[tuple[str | int, ...], str]] = []
         if self.imports and not is_text(self.wsdl):
             found.append((("imports",), "belong to a WSDL that is given as text"))
         if self.auth is not None and self.auth.body_key() is not None:
             found.append(
                 (("auth", "api_key", "in"), "the body is the envelope: map the key to an argument, or to soap_headers")
             )
+        found += of_headers(self.headers, self.auth, self.idempotency_header)
         for name, value in self.soap_headers.items():
             if not isinstance(value, str | int | float | bool | None):
                 found.append((("soap_headers", name), "takes one value: name what is below it with dots"))

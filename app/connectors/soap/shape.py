@@ -33,6 +33,13 @@ class Simple:
             raise DataFault(f"argument {path}: not a value of {self.label}: {wrong}")
         return text
 
+    def empty(self, path: str) -> str:
+        """The text of an element that none is mapped or left for, where the type allows for none; raises `DataFault`."""
+        try:
+            return self.text("", path)
+        except DataFault:
+            raise DataFault(f"argument {path} has no value, and the WSDL requires one") from None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attribute:

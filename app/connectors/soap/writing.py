@@ -4,14 +4,14 @@ Dotted names are elements, `name@attr` attributes and `name#text` the text besid
 name the argument, never its value.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lxml import etree
 
 from app.config.wsdl import SOAP_ENCODING
 from app.connectors._http.scalar import to_text
-from app.connectors._http.xml import gathered
+from app.connectors.soap.given import gathered, given, kept, rows
 from app.connectors.soap.schema import Shapes
 from app.connectors.soap.shape import Group, Part, Shape, attribute_name
 from app.errors import DataFault
@@ -42,11 +42,14 @@ class Writer:
 
     def element(self, part: Part, value: Any, parent: Any, path: str, level: int = 0) -> None:
         """A value as the element, or as several where it is a list; raises `DataFault`."""
-        values = value if isinstance(value, list) and self._shapes.of(part.kind).item is None else [value]
+        if not isinstance(value, list) or self._shapes.of(part.kind).item is not None:
+            self._one(part, value, parent, path, level)
+            return
+        values = kept(value, part.least)
         if len(values) > part.most and len(values) > 1:
             raise DataFault(f"argument {path}: the WSDL allows {part.most:g} at most")
-        for place, one in enumerate(values):
-            self._one(part, one, parent, f"{path}.{place}" if values is value else path, level)
+        for place, one in values:
+            self._one(part, one, parent, f"{path}.{place}", level)
 
     def _one(self, part: Part, value: Any, parent: Any, path: str, level: int) -> None:
         if level > _LEVELS:
@@ -73,8 +76,8 @@ class Writer:
             raise DataFault(
                 f"argument {path} is made of parts: map {_below(path, next(iter(shape.parts), 'its parts'))}"
             )
-        if fields is not None:
-            self._attributes(node, shape, fields, path)
+        if fields is not None or shape.simple is not None:
+            self._attributes(node, shape, fields or {}, path)
         if shape.content is not None:
             self._parts(node, shape, fields or {}, path, level)
         elif shape.simple is None:
@@ -83,8 +86,8 @@ class Writer:
             text = value
             if fields is not None:
                 _refuse_others(fields, frozenset({"#text", "#cdata"}), path)
-                text = fields.get("#text", fields.get("#cdata", ""))
-            node.text = shape.simple.text(text, path)
+                text = fields.get("#text", fields.get("#cdata"))
+            node.text = shape.simple.text(text, path) if text is not None else shape.simple.empty(path)
 
     def _parts(self, node: Any, shape: Shape, fields: Mapping[str, Any], path: str, level: int) -> None:
         assert shape.content is not None
@@ -100,10 +103,10 @@ class Writer:
         if group.order == "choice":
             self._choice(node, group, fields, path, level)
         elif group.most > 1 and len(group.children) > 1:
-            for one in _rows(fields, group.names):
+            for one in rows(fields, group.names):
                 for child in group.children:
                     self._child(node, child, one, path, level)
-        elif group.least or not group.names.isdisjoint(fields):
+        elif group.least or given(fields, group.names):
             for child in group.children:
                 self._child(node, child, fields, path, level, many=group.most)
 
@@ -112,7 +115,7 @@ class Writer:
     ) -> None:
         if isinstance(child, Group):
             self._group(node, child, fields, path, level)
-        elif child.name in fields:
+        elif given(fields, {child.name}) or (child.least and child.name in fields):
             self._named(child, fields[child.name], node, _below(path, child.name), level, many=many)
         elif child.least and child.nillable:
             self._one(child, None, node, _below(path, child.name), level)
@@ -120,21 +123,21 @@ class Writer:
             raise DataFault(f"argument {_below(path, child.name)} has no value, and the WSDL requires one")
 
     def _choice(self, node: Any, group: Group, fields: Mapping[str, Any], path: str, level: int) -> None:
-        given = group.names & fields.keys()
+        names = given(fields, group.names)
         if group.most > 1:
             for child in group.children:
-                if not _names(child).isdisjoint(given):
+                if not _names(child).isdisjoint(names):
                     self._child(node, child, fields, path, level, many=group.most)
-        elif given:
-            child = max(group.children, key=lambda one: len(_names(one) & given))
-            if beyond := given - _names(child):
-                others = ", ".join(sorted(_below(path, name) for name in (given & _names(child)) | beyond))
+        elif names:
+            child = max(group.children, key=lambda one: len(_names(one) & names))
+            if names - _names(child):
+                others = ", ".join(sorted(_below(path, name) for name in names))
                 raise DataFault(f"arguments {others}: the WSDL takes one of them")
             self._child(node, child, fields, path, level)
 
     def _named(self, part: Part, value: Any, node: Any, path: str, level: int, *, many: float) -> None:
         if many > 1 and isinstance(value, list):  # the group around it repeats
-            for place, one in enumerate(value):
+            for place, one in kept(value, 0):
                 self._one(part, one, node, f"{path}.{place}", level)
         else:
             self.element(part, value, node, path, level)
@@ -190,13 +193,6 @@ class Writer:
                         self._anything(etree.SubElement(node, name), one, _below(path, name), level + 1)
         except ValueError:  # a character that XML cannot carry, or no name
             raise DataFault(f"argument {path} cannot be written as XML") from None
-
-
-def _rows(fields: Mapping[str, Any], names: frozenset[str]) -> Iterator[Mapping[str, Any]]:
-    """A repeated group's values, one row for each time it stands there: the first of each list, the second of each, ..."""
-    given = {name: fields[name] if isinstance(fields[name], list) else [fields[name]] for name in names & fields.keys()}
-    for place in range(max(map(len, given.values()), default=0)):
-        yield {name: values[place] for name, values in given.items() if place < len(values)}
 
 
 def _names(child: Part | Group) -> frozenset[str]:

@@ -6,15 +6,13 @@ It may not know how requests are sent or signatures are made: it writes what the
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 from pydantic import BaseModel
 
-from app.config.network import NetworkConfig
-from app.config.schema import LimitsConfig, ResponseConfig
 from app.connectors._http.connector import HttpConnector
 from app.connectors._response import ResponseRules
-from app.connectors.base import Capability, TokenStore
+from app.connectors.base import Capability, Given
 from app.connectors.webhook.settings import WebhookSettings
 from app.connectors.webhook.signature import StandardWebhooks
 from app.model import Fault, Item, Outcome, Result
@@ -54,23 +52,12 @@ class WebhookConnector(HttpConnector):
     capabilities = Capability.IDEMPOTENT | Capability.RESPONSE | Capability.NETWORK | Capability.HTTP
     templated = ("headers.*",)
 
-    def __init__(
-        self,
-        name: str,
-        settings: WebhookSettings,
-        *,
-        limits: LimitsConfig,
-        response: ResponseConfig | None = None,
-        network: NetworkConfig | None = None,
-        tokens: TokenStore | None = None,
-    ) -> None:
+    def __init__(self, name: str, settings: WebhookSettings, **given: Unpack[Given]) -> None:
         super().__init__(
             name,
             settings.request(),
-            limits=limits,
-            network=network,
-            tokens=tokens,
-            rules=WebhookRules(response),
+            **given,
+            rules=WebhookRules(given.get("response")),
             how=StandardWebhooks(settings.signed_with()),
         )
         self._source = (settings.source or "leadrelay") if settings.format == "cloudevents" else None
@@ -79,6 +66,11 @@ class WebhookConnector(HttpConnector):
     def check_mapping(cls, settings: BaseModel, mapping: Mapping[str, Any]) -> list[tuple[str, str]]:  # noqa: ARG003  # of the base
         """Any property may be mapped."""
         return []
+
+    @classmethod
+    def writes_attributes(cls, settings: BaseModel) -> bool:  # noqa: ARG003  # of the base
+        """In JSON there are none."""
+        return False
 
     def deliver(self, item: Item) -> Outcome:
         """Post one webhook; raises as HTTP does."""
