@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import psycopg
 
-from app.embedded.place import DISTRIBUTION, Place, find_place, release_place
+from app.embedded.place import DISTRIBUTION, SOCKET_NAME, Place, find_place, release_place
 from app.embedded.process import end, is_ours, is_running, read_pid
 from app.embedded.supervisor import Child
 from app.errors import Unavailable
@@ -127,14 +127,15 @@ class Postgres:
 
     def _end_orphan(self) -> None:
         """Stop a server that outlived its supervisor, so that the new one starts supervised."""
-        pid = read_pid(self._pid_file)
-        if pid is None:
-            return
-        if is_ours(pid, self._place.data):
-            end(pid, self._place.data, signals=[SIGINT, SIGQUIT], each_seconds=5.0)
-        elif is_running(pid):
-            # Somebody else has the number by now; PostgreSQL would take them for itself and refuse to start.
-            self._pid_file.unlink(missing_ok=True)
+        for path in (self._pid_file, self._place.sockets / f"{SOCKET_NAME}.lock"):
+            pid = read_pid(path)
+            if pid is None:
+                continue
+            if is_ours(pid, self._place.data):
+                end(pid, self._place.data, signals=[SIGINT, SIGQUIT], each_seconds=5.0)
+            elif is_running(pid):
+                # Somebody else has the number by now; PostgreSQL would take them for itself and refuse to start.
+                path.unlink(missing_ok=True)
 
     def _initialise(self) -> None:
         """Run initdb beside the data folder and rename: an initdb that was killed leaves no half of one."""

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from app.embedded.journal import Journal
-from app.embedded.place import find_place, wheel_folder
+from app.embedded.place import SOCKET_NAME, find_place, wheel_folder
 from app.embedded.postgres import Postgres
 from app.errors import Unavailable
 from tests.embedded.harness import is_alive, remove_home, serving, wait_until
@@ -94,14 +94,17 @@ def test_server_left_running_is_replaced_by_a_supervised_one(home: Path, journal
         server.release()
 
 
-def test_pid_file_that_names_a_stranger_is_put_right_and_the_stranger_left_alone(home: Path, journal: Journal) -> None:
+@pytest.mark.parametrize("left", ["data/postmaster.pid", f"run/{SOCKET_NAME}.lock"])
+def test_file_that_names_a_stranger_is_put_right_and_the_stranger_left_alone(
+    home: Path, journal: Journal, left: str
+) -> None:
     server = Postgres(home)
     with serving(server, journal):
         pass
     account = server.child().account
     stranger = subprocess.Popen(["/bin/sleep", "60"], user=account.uid if account else None)
-    data = (home / "postgres" / "data").resolve()
-    (data / "postmaster.pid").write_text(f"{stranger.pid}\n{data}\n1\n5432\n/nowhere\n\n")
+    base = (home / "postgres").resolve()
+    (base / left).write_text(f"{stranger.pid}\n{base / 'data'}\n1\n5432\n/nowhere\n\n")
     try:
         with serving(server, journal):
             assert is_alive(stranger.pid)
