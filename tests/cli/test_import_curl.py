@@ -95,6 +95,7 @@ COMMANDS: Mapping[str, str] = {
     "</s:Body></s:Envelope>'",
     "json-array": 'curl URL/x -H \'Content-Type: application/json\' -d \'[{"email": "ann.lee@example.com"}, {"a": {"b": 1}}]\'',
     "text": "curl URL/x -H 'Content-Type: text/csv' -d 'a;b;c'",
+    "xml-entity": "curl URL/x -H 'Content-Type: text/xml' -d '<!DOCTYPE a [<!ENTITY x \"y\">]><a b=\"&x;\"><c>&x;</c></a>'",
     "multipart": "curl URL/x -F email=ann.lee@example.com -F 'note=a b;type=text/plain' --form-string 'at=@x'",
 }
 OURS = {
@@ -204,6 +205,14 @@ def test_fields_are_mapped_by_their_names_and_the_others_are_marked(lonely: Run,
 def test_what_of_a_body_cannot_be_mapped_is_told(lonely: Run, tmp_path: Path) -> None:
     xml = "curl https://acme.example/in -H 'Content-Type: text/xml' -d '<a>x<b/>y</a>'"
     assert "text between the elements" in imported(lonely, xml, tmp_path)[0].err
+    doctype = (
+        """curl https://acme.example/in -H 'Content-Type: text/xml' -d '<!DOCTYPE a [<!ENTITY x "y">]><a>&x;</a>'"""
+    )
+    told, _ = imported(lonely, doctype, tmp_path / "doctype")
+    assert '"#text": "y"' in told.out
+    assert "the DOCTYPE of the XML body is left out" in told.err
+    outside = doctype.replace('"y"', 'SYSTEM "file:///etc/hostname"')
+    assert "taken as text" in imported(lonely, outside, tmp_path / "outside")[0].err
     dotted = """curl https://acme.example/in --json '{"a.b": 1, "": 3, "c": 4}'"""
     made, _ = imported(lonely, dotted, tmp_path / "dotted")
     assert "left out, for a dot in a property's name nests it: a.b" in made.err
