@@ -1,7 +1,9 @@
 """`leadrelay import-curl`, `import-openapi` and `describe soap`: a destination to start from, made from what others wrote."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -17,11 +19,12 @@ from app.config.network import NetworkConfig
 from app.config.schema import LimitsConfig
 from app.connectors._guard import is_metadata
 from app.connectors._transport import Session, exchange, session
-from app.draft.curl import read_command
+from app.draft.curl import CAUSES, read_command
 from app.draft.destination import draft
 from app.draft.document import MOST_BYTES, Document
 from app.draft.line import FILL_IN, TO_MAP, Draft
 from app.draft.operation import from_operation
+from app.draft.validity import check
 from app.draft.writing import write
 from app.errors import Complaint, InvalidInput
 
@@ -38,10 +41,13 @@ def import_curl(
     as to be mapped. What of the command has no place in a destination is told.
     """
     text = sys.stdin.read() if command == STDIN else command
-    _print(draft(read_command(text, lambda name: Path(name).read_bytes())), origin="a curl command")
+    made = draft(read_command(text, lambda name: Path(name).read_bytes()))
+    _print(made, origin="a curl command", argument="command", causes=CAUSES)
 
 
-def _print(made: Draft, *, origin: str) -> None:
+def _print(made: Draft, *, origin: str, argument: str, causes: Mapping[str, str] = MappingProxyType({})) -> None:
+    file = write(made, origin=origin)
+    check(file, argument=argument, causes=causes)
     for note in made.notes:
         say(f"[yellow]note:[/yellow] {escape(note)}")
     for name, what in made.variables.items():
@@ -51,7 +57,7 @@ def _print(made: Draft, *, origin: str) -> None:
     same = [one.name for one in made.properties if TO_MAP in one.comment]
     if same:
         say(f"[yellow]note:[/yellow] not mapped yet, the same for every lead: {escape(', '.join(same))}")
-    typer.echo(write(made, origin=origin), nl=False)
+    typer.echo(file, nl=False)
 
 
 def import_openapi(
@@ -80,7 +86,8 @@ def import_openapi(
         say("choose one: `--operation NAME`")
         return
     chosen = known[0] if operation is None else found.operation(operation)
-    _print(from_operation(found, chosen), origin=f"the operation {chosen.line} of an OpenAPI document")
+    origin = f"the operation {chosen.line} of an OpenAPI document"
+    _print(from_operation(found, chosen), origin=origin, argument="document")
 
 
 def _content(document: str) -> bytes:
@@ -138,4 +145,5 @@ def describe_wsdl(wsdl: str, *, operation: str | None, port: str | None, as_json
         say("choose one: `--operation NAME`")
     else:
         chosen = found.select(None, port, operation)
-        _print(from_operation(found, chosen, wsdl), origin=f"the operation {chosen.name} of a WSDL")
+        origin = f"the operation {chosen.name} of a WSDL"
+        _print(from_operation(found, chosen, wsdl), origin=origin, argument="wsdl")

@@ -45,14 +45,15 @@ def flat(value: Mapping[str, Any], path: str) -> Iterator[tuple[str, Any]]:
         below = f"{path}.{name}" if path else name
         if isinstance(inner, dict) and inner and all(_is_segment(key) for key in inner):
             yield from flat(inner, below)
-        elif isinstance(inner, list) and inner and all(_is_flat_object(one) for one in inner):
+        elif isinstance(inner, list) and inner and all(is_flat_object(one) for one in inner):
             for place, one in enumerate(inner):
                 yield from flat(one, f"{below}.{place}")
         else:
             yield below, inner
 
 
-def _is_flat_object(value: Any) -> bool:
+def is_flat_object(value: Any) -> bool:
+    """Whether it is an object, not empty, whose names are parts of dotted ones."""
     return isinstance(value, dict) and bool(value) and all(_is_segment(key) for key in value)
 
 

@@ -19,6 +19,18 @@ _OURS = frozenset({"host", "content-length", "transfer-encoding", "connection", 
 _BROWSERS = ("sec-", "dnt", "priority", "upgrade-insecure-requests", "pragma", "cache-control", "te")
 
 
+CAUSES = {
+    "settings.url": "its address",
+    "settings.headers": "-H",
+    "settings.content_type": "-H",
+    "settings.auth": "-H, -u or the query of the address",
+    "settings.files": "-F",
+    "network": "-x, -E, --key or --cacert",
+    "mapping": "its data",
+}
+"""What of a command its settings come from."""
+
+
 def read_command(command: str, load: Load) -> Request:
     """The request of a command; raises `InvalidInput`."""
     words, rest = split(command)

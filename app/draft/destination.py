@@ -6,6 +6,7 @@ the others keep the value they have in the description, marked, as long as nobod
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,7 +23,10 @@ from app.draft.request import Body, Request
 from app.draft.way import write_way
 from app.errors import ConfigurationFault, InvalidTemplate
 from app.mapping import compile_mapping
+from app.media import media
 from app.redaction import is_secret
+
+_LOOK = "the body stands in `template` as it is: look whether a secret is in it"
 
 
 def draft(request: Request, properties: Sequence[Property] | None = None) -> Draft:
@@ -85,9 +89,14 @@ def _write_body(request: Request, made: Draft) -> None:
             _write_xml(body.value, made)
         case "text":
             settings["template"] = literal(body.value)
+            made.notes.append(_LOOK)
             types = [name for name in settings.get("headers", {}) if name.lower() == "content-type"]
             if types:
-                settings["content_type"] = settings["headers"].pop(types[0])
+                said = settings["headers"].pop(types[0])
+                settings["content_type"] = said.partition(";")[0].strip()
+                charset = media(said)[1]
+                if charset not in {None, "utf-8"}:
+                    settings["charset"] = charset
             if not settings.get("headers", True):
                 del settings["headers"]
 
@@ -98,16 +107,13 @@ def _write_json(value: Any, made: Draft) -> None:
             made.notes.append(f"left out, for a dot in a property's name nests it: {shown(', '.join(dotted))}")
         named = {name: inner for name, inner in value.items() if "." not in name}
         made.properties = [_property(name, found) for name, found in flat(named, "")]
-    elif isinstance(value, list) and value and all(isinstance(one, dict) for one in value):
+    else:
         made.settings["json_array"] = True
         made.properties = [
             _property(f"{place}.{name}" if name else str(place), found)
             for place, one in enumerate(value)
             for name, found in flat(one, "")
         ]
-    else:
-        made.settings |= {"body": "text", "template": "", "content_type": "application/json"}
-        made.notes.append("the JSON body is no object: write it into `template`")
 
 
 def _write_pairs(body: Body, made: Draft) -> None:
@@ -135,6 +141,7 @@ def _write_xml(text: str, made: Draft) -> None:
     except (etree.XMLSyntaxError, ValueError):
         made.settings |= {"body": "text", "template": literal(text), "content_type": "application/xml"}
         made.notes.append("the body is not well-formed XML: it is taken as text")
+        made.notes.append(_LOOK)
         return
     made.settings["xml_root"] = tag(root)
     if root.getroottree().docinfo.doctype:
@@ -171,10 +178,14 @@ def _check(made: Draft) -> None:
             made.notes.append(f"{shown(one.name)} is left out: {why}")
         if one.off:
             continue
+        if one.name in kept:
+            made.properties[place] = replace(one, comment=FILL_IN, off=True)
+            made.notes.append(f"{shown(one.name)} stands there twice: the first is written")
+            continue
         try:
             compile_mapping({**kept, one.name: one.value})
         except InvalidTemplate as error:
-            made.properties[place] = Property(name=one.name, value=one.value, comment=FILL_IN, off=True)
+            made.properties[place] = replace(one, comment=FILL_IN, off=True)
             made.notes.append(f"cannot be mapped, so it is left out: {error}")
         else:
             kept[one.name] = one.value

@@ -6,6 +6,7 @@ from urllib.parse import parse_qsl, quote
 
 import msgspec
 
+from app.draft.body import is_flat_object
 from app.draft.option import Options, invalid
 from app.draft.request import Body, Request
 
@@ -91,7 +92,12 @@ def _body(text: str, said: str | None, request: Request) -> Body:
             return Body(kind="text", value=text)
         if said is None:
             request.notes.append("the command names no Content-Type for its JSON body: it is sent as application/json")
-        return Body(kind="json", value=value)
+        if isinstance(value, dict) or (isinstance(value, list) and value and all(map(is_flat_object, value))):
+            return Body(kind="json", value=value)
+        request.notes.append("the JSON body has no properties that can be mapped: it is taken as text")
+        if said is None:
+            request.headers.append(("Content-Type", "application/json"))
+        return Body(kind="text", value=text)
     if kind.endswith(("/xml", "+xml")):
         return Body(kind="xml", value=text)
     if kind == _FORM_TYPE:

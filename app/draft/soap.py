@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from app.config.embedding import read_wsdl
 from app.config.wsdl import ROOT, absolute, gather, is_address
+from app.connectors._http.value import fixed_address
 from app.connectors.base import Property as Argument
 from app.connectors.soap import checking, description, interface
 from app.connectors.soap.interface import Interface, Operation
@@ -92,9 +93,10 @@ def from_operation(found: Interface, operation: Operation, wsdl: str) -> Draft:
 
 def _write_address(operation: Operation, wsdl: str, made: Draft) -> None:
     address = operation.address
-    if address is None:
+    if address is None or not _is_usable(address):
+        what = "no address" if address is None else "an address that is no http or https one"
         address = made.settings["url"] = UNKNOWN_SERVER
-        made.notes.append(f"the WSDL has no address: {FILL_IN} url")
+        made.notes.append(f"the WSDL has {what}: {FILL_IN} url")
     elif is_address(wsdl) and _differ(address, wsdl):
         made.settings["url"] = address
         made.notes.append(f"leads go to {address}, which is another host than the WSDL's: look whether that is meant")
@@ -102,6 +104,14 @@ def _write_address(operation: Operation, wsdl: str, made: Draft) -> None:
     if hosts:
         made.network = {"allow": list(dict.fromkeys(hosts))}
         made.notes.append(f"{', '.join(dict.fromkeys(hosts))}: in-house, so network.allow names it")
+
+
+def _is_usable(address: str) -> bool:
+    try:
+        fixed_address(address)
+    except ValueError:
+        return False
+    return True
 
 
 def _differ(one: str, other: str) -> bool:

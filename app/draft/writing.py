@@ -21,8 +21,9 @@ def write(draft: Draft, *, origin: str) -> str:
     if draft.network:
         lines += ["", "network:", *_block(draft.network, 1)]
     if draft.properties:
-        on = any(not one.off for one in draft.properties)
-        lines += ["", "mapping:" if on else "mapping: {}", *(_line(one) for one in draft.properties)]
+        # All of it is a comment where nothing is on: YAML takes no key of a mapping that is written as empty.
+        start = "" if any(not one.off for one in draft.properties) else "# "
+        lines += ["", f"{start}mapping:", *(_line(one) for one in draft.properties)]
     if draft.response:
         lines += ["", "response:", *_block(draft.response, 1)]
     if draft.limits:

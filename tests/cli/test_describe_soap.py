@@ -87,6 +87,26 @@ def test_what_is_mapped_brings_what_it_requires_or_stays_out(lonely: Run, wsdl: 
     assert lonely("preview", file, "-", stdin=LEAD.replace("first", "last")).code == 0
 
 
+def test_a_mapping_that_is_all_comments_can_be_uncommented(lonely: Run, wsdl: Path, tmp_path: Path) -> None:
+    lead = '<xs:element name="lead" type="b:Person"/>'
+    (tmp_path / "types.xsd").write_text(soap_wsdl.schema().replace(lead, ""))
+    made = lonely("describe", "soap", wsdl, "--operation", "SubmitLead").out
+    assert "mapping" not in yaml.safe_load(made)
+    file = tmp_path / "buyer.yaml"
+    file.write_text(made.replace("# mapping:", "mapping:").replace("  # campaign:", "  campaign:"))
+    shown = lonely("preview", file, "-", stdin=LEAD)
+    assert shown.code == 0, shown.err
+
+
+@pytest.mark.parametrize("address", ["javascript:alert(1)", "http://buyer.example.com:99999/", "leads.asmx"])
+def test_an_address_of_a_wsdl_that_is_none_is_left_to_a_person(lonely: Run, tmp_path: Path, address: str) -> None:
+    file = tmp_path / "leads.wsdl"
+    file.write_text(soap_wsdl.wsdl(address))
+    made = lonely("describe", "soap", file, "--operation", "SubmitLead", "--port", "Leads11")
+    assert "the WSDL has an address that is no http or https one: fill in url" in made.err
+    assert yaml.safe_load(made.out)["settings"]["url"] == "https://fill-in.example"
+
+
 def test_wsdl_at_an_address_is_checked_and_described(lonely: Run, tmp_path: Path) -> None:
     with running(answer()) as server:
         server.behaviour = answer(200, soap_wsdl.wsdl(f"{server.url}/leads").encode(), content_type="text/xml")

@@ -94,6 +94,10 @@ COMMANDS: Mapping[str, str] = {
     'xmlns:s="http://www.w3.org/2003/05/soap-envelope"><s:Body><m:Add xmlns:m="urn:m"><m:zip>02134</m:zip></m:Add>'
     "</s:Body></s:Envelope>'",
     "json-array": 'curl URL/x -H \'Content-Type: application/json\' -d \'[{"email": "ann.lee@example.com"}, {"a": {"b": 1}}]\'',
+    "json-list": """curl URL/x --json '[1, "{{b", {"a": 1}]'""",
+    "json-null": "curl URL/x --json null",
+    "json-dotted": """curl URL/x -d '[{"a.b": 1}]' -H 'Content-Type: application/json; charset=utf-8'""",
+    "text-charset": "curl URL/x -H 'Content-Type: text/csv; charset=iso-8859-1' -d 'a;b'",
     "text": "curl URL/x -H 'Content-Type: text/csv' -d 'a;b;c'",
     "xml-entity": "curl URL/x -H 'Content-Type: text/xml' -d '<!DOCTYPE a [<!ENTITY x \"y\">]><a b=\"&x;\"><c>&x;</c></a>'",
     "multipart": "curl URL/x -F email=ann.lee@example.com -F 'note=a b;type=text/plain' --form-string 'at=@x'",
@@ -327,6 +331,16 @@ def test_what_has_no_place_is_told(lonely: Run, tmp_path: Path, more: str, note:
         ("curl https://acme.example -m soon", "--max-time is no number"),
         ("curl ftp://acme.example", "is http or https, not 'ftp'"),
         ("curl 'http://[x'", "its address is none"),
+        ("curl https://acme.example:99999", "its address gives no valid destination: settings.url: not an absolute"),
+        ("curl https://acme.example:x", "its address gives no valid destination: settings.url"),
+        ("curl https:///in", "its address gives no valid destination: settings.url"),
+        (
+            "curl https://acme.example -H 'X One: a'",
+            "-H gives no valid destination: settings.headers.X One: not a header",
+        ),
+        ("curl https://acme.example -H 'X API-Key: a'", "settings.auth.api_key.name: not a header name"),
+        ("curl https://acme.example -H 'X-A: 1' -H 'x-a: 2'", "settings.headers.x-a: this header stands there twice"),
+        ("curl https://acme.example -H 'Content-Type: x' -d a", "-H gives no valid destination: settings.content_type"),
         ("curl https://acme.example -F a", "--form has no = in it"),
     ],
 )
