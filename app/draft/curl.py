@@ -2,12 +2,13 @@
 
 from base64 import b64decode
 from binascii import Error
+from math import inf
 from typing import Literal
 from urllib.parse import parse_qsl, quote, unquote, urlsplit, urlunsplit
 
 from app.draft.credential import variable_of
 from app.draft.line import literal
-from app.draft.option import Options, invalid, read
+from app.draft.option import UPLOAD, Options, invalid, read
 from app.draft.payload import Load, read_body
 from app.draft.request import Body, Credential, Request
 from app.draft.shell import split
@@ -25,6 +26,7 @@ CAUSES = {
     "settings.content_type": "-H",
     "settings.auth": "-H, -u or the query of the address",
     "settings.files": "-F",
+    "settings.template": "its data",
     "network": "-x, -E, --key or --cacert",
     "mapping": "its data",
 }
@@ -76,6 +78,8 @@ def _url(options: Options) -> str:
 
 
 def _method(options: Options) -> str:
+    if any(option == UPLOAD for option, _ in options.data):
+        return "PUT"
     return "POST" if (options.data or options.forms) and not options.in_query else "GET"
 
 
@@ -83,9 +87,12 @@ def _read_time(options: Options, request: Request) -> None:
     if options.max_time is None:
         return
     try:
-        request.timeout_seconds = float(options.max_time)
+        seconds = float(options.max_time)
     except ValueError:
         raise invalid("--max-time is no number") from None
+    if not 0 <= seconds < inf:
+        raise invalid("--max-time is no length of time", "give seconds, 300 at most")
+    request.timeout_seconds = seconds or None  # 0 is curl's way to say that there is none
 
 
 def _headers(options: Options, request: Request) -> dict[str, str]:

@@ -19,7 +19,7 @@ from app.draft.body import elements, flat, tag
 from app.draft.credential import variable_of, write_body_key, write_credentials
 from app.draft.field import field_of
 from app.draft.line import FILL_IN, TO_MAP, Draft, Property, literal, shown
-from app.draft.request import Body, Request
+from app.draft.request import Body, File, Request
 from app.draft.way import write_way
 from app.errors import ConfigurationFault, InvalidTemplate
 from app.mapping import compile_mapping
@@ -58,7 +58,10 @@ def draft(request: Request, properties: Sequence[Property] | None = None) -> Dra
         made.notes.append(f"{host} is in-house: network.allow names it, since only public addresses are reached else")
     write_way(request, made)
     if request.timeout_seconds is not None:
-        made.limits = {"timeout_seconds": min(max(request.timeout_seconds, 0.1), 300)}
+        seconds = min(max(request.timeout_seconds, 0.1), 300)
+        if seconds != request.timeout_seconds:
+            made.notes.append(f"limits.timeout_seconds is from 0.1 to 300: {seconds:g} is written")
+        made.limits = {"timeout_seconds": seconds}
     return made
 
 
@@ -126,10 +129,17 @@ def _write_pairs(body: Body, made: Draft) -> None:
         if any(part.isdigit() for part in name.split(".")[1:]):
             made.notes.append(f"{shown(name)}: a number between dots makes a list, whose places are not written")
     if body.kind == "multipart" and body.files:
-        made.settings["files"] = {name: {"filename": f"{name}.txt", "encoding": "text"} for name in body.files}
-        made.properties += [
-            Property(name=name, value="", comment=f"{FILL_IN}: what the file holds") for name in body.files
-        ]
+        _write_files(body.files, made)
+
+
+def _write_files(files: Sequence[File], made: Draft) -> None:
+    made.settings["files"] = {}
+    for one in files:
+        is_text = one.content_type.startswith("text/")
+        written = {"filename": literal(one.filename), "content_type": one.content_type}
+        made.settings["files"][one.name] = written | ({"encoding": "text"} if is_text else {})
+        holds = f"{FILL_IN}: what the file holds{'' if is_text else ', in base64'}"
+        made.properties.append(Property(name=one.name, value="", comment=holds))
 
 
 def _write_xml(text: str, made: Draft) -> None:

@@ -22,7 +22,8 @@ _LONG = {
     "4": "ipv4", "6": "ipv6", "0": "http1.0", "n": "netrc", "1": "tlsv1", "2": "sslv2", "3": "sslv3", "r": "range",
     "C": "continue-at", "z": "time-cond", "Z": "parallel", ":": "next", "j": "junk-session-cookies",
 }  # fmt: skip
-DATA = frozenset({"data", "data-ascii", "data-raw", "data-binary", "data-urlencode", "json"})
+UPLOAD = "upload-file"
+DATA = frozenset({"data", "data-ascii", "data-raw", "data-binary", "data-urlencode", "json", UPLOAD})
 FORM = frozenset({"form", "form-string"})
 _VALUES = (
     DATA
@@ -34,7 +35,7 @@ _WAY = _words("proxy proxy-user cert key pass cacert max-redirs")
 """Options that say how it gets there, each with a value."""
 _TOLD_VALUES = _words(
     "output write-out dump-header cookie-jar capath config connect-timeout retry "
-    "retry-delay retry-max-time resolve connect-to interface limit-rate range continue-at time-cond upload-file "
+    "retry-delay retry-max-time resolve connect-to interface limit-rate range continue-at time-cond "
     "cert-type key-type ciphers tls-max tls13-ciphers noproxy preproxy socks4 socks4a socks5 socks5-hostname "
     "unix-socket abstract-unix-socket dns-servers doh-url netrc-file trace trace-ascii stderr output-dir aws-sigv4 "
     "request-target proto proto-default proto-redir rate pinnedpubkey max-filesize keepalive-time local-port "

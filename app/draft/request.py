@@ -5,16 +5,25 @@ from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """A part of a multipart body that is a file."""
+
+    name: str
+    filename: str
+    content_type: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Body:
     """What a request carries.
 
     `value` is the JSON value, (name, value) pairs of a form, a query or a multipart body, the text of XML or of anything
-    else; where only its properties are known, further settings. `files` are the names of multipart parts that are files.
+    else; where only its properties are known, further settings. `files` are the multipart parts that are files.
     """
 
     kind: Literal["json", "form", "multipart", "xml", "text", "query", "none"]
     value: Any = None
-    files: tuple[str, ...] = ()
+    files: tuple[File, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
