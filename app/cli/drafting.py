@@ -21,7 +21,7 @@ from app.connectors._guard import is_metadata
 from app.connectors._transport import Session, exchange, session
 from app.draft.curl import CAUSES, read_command
 from app.draft.destination import draft
-from app.draft.document import MOST_BYTES, Document
+from app.draft.document import MOST_BYTES, TOO_LONG, Document
 from app.draft.line import FILL_IN, TO_MAP, Draft
 from app.draft.operation import from_operation
 from app.draft.validity import check
@@ -92,7 +92,7 @@ def import_openapi(
 
 def _content(document: str) -> bytes:
     if not document.startswith(("http://", "https://")):
-        return read_input(document, most_bytes=MOST_BYTES)
+        return read_input(document, most_bytes=MOST_BYTES, remedy=TOO_LONG)
     with _session(document, "document") as through:
         return _fetched(through, document, most_bytes=MOST_BYTES, field="document")
 

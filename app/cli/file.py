@@ -89,10 +89,10 @@ def open_output(path: Path | None) -> Iterator[TextIO]:
         yield stream
 
 
-def read_input(name: str, *, most_bytes: int) -> bytes:
-    """The whole content; a file that is larger is refused before it is read."""
+def read_input(name: str, *, most_bytes: int, remedy: str = "LEADRELAY_MAX_BODY_BYTES says how many") -> bytes:
+    """The whole content; a file that is larger is refused before it is read, with the remedy."""
     with open_input(name) as (stream, _):
         content = stream.read(most_bytes + 1)
     if len(content) > most_bytes:
-        raise typer.BadParameter(f"{name} is larger than {most_bytes} bytes (LEADRELAY_MAX_BODY_BYTES)")
+        raise typer.BadParameter(f"{name} is larger than {most_bytes} bytes ({remedy})")
     return content

@@ -16,6 +16,8 @@ _KEYED = frozenset({"json", "form", "multipart", "xml"})
 """Bodies that have a place for a key."""
 _PAIRS = frozenset({"basic", "digest"})
 """Those of a user name and a password."""
+_WHOLE = _PAIRS | {"oauth2"}
+"""Those that can be written as `auth` only."""
 _PLAIN_NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 
 
@@ -26,10 +28,8 @@ def write_credentials(request: Request, made: Draft) -> str:
     for name, suffix, text in request.secret_headers:
         headers[name] = text + reference(made, f"{prefix}_{suffix}", f"the {name} header")
     # A user name and password cannot be written as a header: they are encoded.
-    for one in sorted(request.credentials, key=lambda credential: credential.kind not in _PAIRS):
-        where = "the bearer token" if one.kind == "bearer" else f"{one.name} in the {one.place}"
-        if one.kind in _PAIRS:
-            where = f"the user name of the {one.kind.title()} credentials" if one.secret_user else "the password"
+    for one in sorted(request.credentials, key=lambda credential: credential.kind not in _WHOLE):
+        where = _where(one)
         written = reference(made, one.variable or f"{prefix}_{one.suffix}", where)
         if "auth" not in made.settings:
             made.settings["auth"] = {one.kind: _auth(one, written)}
@@ -49,7 +49,18 @@ def write_credentials(request: Request, made: Draft) -> str:
     return url
 
 
+def _where(one: Credential) -> str:
+    """What a variable holds, for people."""
+    if one.kind in _PAIRS:
+        return f"the user name of the {one.kind.title()} credentials" if one.secret_user else "the password"
+    named = {"bearer": "the bearer token", "oauth2": "the client secret"}
+    return named.get(one.kind) or f"{one.name} in the {one.place}"
+
+
 def _auth(one: Credential, reference: str) -> dict[str, Any]:
+    if one.kind == "oauth2":
+        made = {"token_url": one.token_url, "client_id": one.name, "client_secret": reference}
+        return made | ({"scope": one.scope} if one.scope else {})
     if one.kind == "bearer":
         return {"token": reference}
     if one.kind in _PAIRS:

@@ -12,6 +12,7 @@ from app.config.yaml import Bounds, parse
 from app.errors import Complaint, InvalidInput, NotFound
 
 MOST_BYTES = 20_000_000
+TOO_LONG = "leave out operations and schemas that are not needed"
 _BOUNDS = Bounds(bytes=MOST_BYTES, depth=64, values=1_000_000)
 _METHODS = ("post", "put", "patch", "delete", "get")
 _REFERENCES = 32
@@ -36,10 +37,14 @@ class Operation:
 
 
 class Document:
-    """A document and where it came from; raises `InvalidInput` for one that is not OpenAPI 3."""
+    """A document and where it came from; raises `InvalidInput` for one that is not OpenAPI 3.
+
+    `missing` holds the references that were followed and led to nothing in it.
+    """
 
     def __init__(self, content: bytes, place: str) -> None:
         self.place = place
+        self.missing: dict[str, None] = {}
         self.root = _read(content, place)
         if str(self.root.get("swagger", "")).startswith("2"):
             raise invalid("is of Swagger 2.0", "convert it to OpenAPI 3 first (editor.swagger.io does)")
@@ -60,15 +65,19 @@ class Document:
 
     def resolved(self, node: Any) -> Mapping[str, Any]:
         """What a node is once its `$ref`s are followed; empty for one that is no mapping or leads out of the document."""
+        reference: Any = None
         for _ in range(_REFERENCES):
             if not isinstance(node, Mapping):
-                return {}
-            reference = node.get("$ref")
-            if not isinstance(reference, str):
+                break
+            following = node.get("$ref")
+            if not isinstance(following, str):
                 return node
+            reference = following
             beside = {name: value for name, value in node.items() if name != "$ref"}
             found = self._pointed(reference)
             node = {**found, **beside} if isinstance(found, Mapping) else found
+        if reference is not None:
+            self.missing[reference] = None
         return {}
 
     def address(self, operation: Operation) -> tuple[str | None, str]:
@@ -78,13 +87,16 @@ class Document:
         url = str(server.get("url", ""))
         for name, variable in mapping(server.get("variables")).items():
             url = url.replace(f"{{{name}}}", str(mapping(variable).get("default", "")))
-        if self.place.startswith(("http://", "https://")):
-            url = urljoin(self.place, url or "/")
+        found = self.absolute(url or "/")
+        return (found.rstrip("/") if found else None), operation.path
+
+    def absolute(self, url: str) -> str | None:
+        """An address of the document, which may be relative to where that came from."""
         try:
-            absolute = urlsplit(url).scheme in {"http", "https"}
+            found = urljoin(self.place, url) if self.place.startswith(("http://", "https://")) else url
+            return found if urlsplit(found).scheme in {"http", "https"} else None
         except ValueError:
-            absolute = False
-        return (url.rstrip("/") if absolute else None), operation.path
+            return None
 
     def _operations(self) -> Iterator[Operation]:
         for path, node in mapping(self.root.get("paths")).items():
@@ -125,7 +137,7 @@ def listed(value: Any) -> list[Any]:
 
 def _read(content: bytes, place: str) -> Mapping[str, Any]:
     if len(content) > MOST_BYTES:
-        raise invalid(f"is longer than {MOST_BYTES} bytes")
+        raise invalid(f"is longer than {MOST_BYTES} bytes", TOO_LONG)
     if content.lstrip()[:1] == b"{":
         try:
             return mapping(msgspec.json.decode(content))

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 from app.draft.destination import draft
@@ -44,6 +44,8 @@ def from_operation(document: Document, operation: Operation) -> Draft:
     if request.response:
         request.notes.append("the response rules are guesses from the names in the document: look through them")
     request.notes += dict.fromkeys(reader.notes)
+    if document.missing:
+        request.notes.append(f"references that lead to nothing in the document: {shown(', '.join(document.missing))}")
     return draft(request, properties)
 
 
@@ -88,6 +90,8 @@ def _read_parameters(document: Document, operation: Operation, request: Request,
     query: list[Property] = []
     optional: list[str] = []
     for (name, place), one in found.items():
+        if not one:  # a reference that led to nothing
+            continue
         value, is_meant = beginning(document.resolved(one.get("schema")), one.get("example"))
         required = one.get("required") is True
         if place == "path":
@@ -96,6 +100,8 @@ def _read_parameters(document: Document, operation: Operation, request: Request,
             request.credentials.append(_api_key(name, place))
         elif place == "query" and (required or is_meant or field_of(name)):
             query.append(_parameter(name, value, is_meant=is_meant, required=required))
+        elif place == "cookie" and required:
+            _add_cookie(name, request)
         elif place == "header" and required:
             _read_header(name, value, request, is_meant=is_meant)
         else:
@@ -155,23 +161,51 @@ def _read_security(document: Document, operation: Operation, request: Request) -
     """The credentials of the first way in that is more than none."""
     ways = operation.spec.get("security", document.root.get("security"))
     schemes = mapping(mapping(document.root.get("components")).get("securitySchemes"))
-    for name in next((mapping(way) for way in listed(ways) if way), {}):
+    for name, scopes in next((mapping(way) for way in listed(ways) if way), {}).items():
         scheme = document.resolved(schemes.get(name))
         kind, http = scheme.get("type"), str(scheme.get("scheme", "")).lower()
         if kind == "http" and http == "bearer":
             request.credentials.append(Credential(kind="bearer", suffix="TOKEN"))
-        elif kind == "http" and http == "basic":
-            request.credentials.append(Credential(kind="basic", suffix="PASSWORD", name=FILL_IN))
+        elif kind == "http" and http in {"basic", "digest"}:
+            pair: Literal["basic", "digest"] = "digest" if http == "digest" else "basic"
+            request.credentials.append(Credential(kind=pair, suffix="PASSWORD", name=FILL_IN))
+            request.notes.append(f"auth.{http}.username: {FILL_IN} the user name")
+        elif kind == "apiKey" and scheme.get("in") == "cookie":
+            _add_cookie(str(scheme.get("name", "")), request)
+        elif kind == "mutualTLS":
+            request.way.certificate, request.way.key = "certificate.pem", "key.pem"
         elif kind == "apiKey" and scheme.get("in") in {"query", "header"}:
             request.credentials.append(_api_key(str(scheme.get("name", "")), str(scheme["in"])))
         elif kind in {"oauth2", "openIdConnect"}:
-            request.credentials.append(Credential(kind="bearer", suffix="TOKEN"))
-            flows = mapping(scheme.get("flows")).values()
-            urls = [str(mapping(flow).get("tokenUrl")) for flow in flows if mapping(flow).get("tokenUrl")]
-            at = f", token address {urls[0]}" if urls else ""
-            request.notes.append(f"the API signs on by OAuth 2.0{at}: a bearer token is written in its place")
+            _read_oauth(document, mapping(scheme.get("flows")), listed(scopes), request)
         else:
-            request.notes.append(f"credentials of kind {shown(str(kind or name))} are left out")
+            what = f"of kind {http or kind}" if kind else f"{name}, which the document does not describe,"
+            request.notes.append(f"credentials {shown(what)} are left out")
+
+
+def _read_oauth(document: Document, flows: Mapping[str, Any], scopes: list[Any], request: Request) -> None:
+    """Our own credentials where a flow takes them; what a person signs on for is a token that somebody has to get."""
+    url = document.absolute(str(mapping(flows.get("clientCredentials")).get("tokenUrl", "")))
+    if url is None:
+        urls = [str(mapping(flow)["tokenUrl"]) for flow in flows.values() if mapping(flow).get("tokenUrl")]
+        at = f", token address {urls[0]}" if urls else ""
+        request.credentials.append(Credential(kind="bearer", suffix="TOKEN"))
+        request.notes.append(f"the API signs on by OAuth 2.0{at}: a bearer token is written in its place")
+        return
+    scope = " ".join(map(str, scopes))
+    request.credentials.append(
+        Credential(kind="oauth2", suffix="CLIENT_SECRET", name=FILL_IN, token_url=url, scope=scope)
+    )
+    request.notes.append(f"auth.oauth2.client_id: {FILL_IN} who we are to {url}")
+
+
+def _add_cookie(name: str, request: Request) -> None:
+    """One header for all cookies; whether one is a secret, no document says."""
+    if not any(header == "Cookie" for header, _, _ in request.secret_headers):
+        request.secret_headers.append(("Cookie", "COOKIE", ""))
+    request.notes.append(
+        f"the cookie {shown(name)} is required: write {shown(name)}=VALUE into the Cookie header's variable"
+    )
 
 
 def _response(document: Document, operation: Operation, reader: Properties) -> dict[str, Any] | None:

@@ -33,14 +33,17 @@ class Credential:
     `suffix` ends the name of the environment variable; `variable` is that name itself where the description has one.
     """
 
-    kind: Literal["basic", "digest", "bearer", "api_key"]
+    kind: Literal["basic", "digest", "bearer", "api_key", "oauth2"]
     suffix: str
     name: str = ""
-    """User name, or name of the header, query parameter or property of the body."""
+    """User name or client id, or name of the header, query parameter or property of the body."""
     place: Literal["header", "query", "body"] = "header"
     variable: str | None = None
     secret_user: bool = False
     """Of Basic and Digest: the user name is the secret, and there is no password."""
+    token_url: str = ""
+    """Of OAuth 2.0: the token endpoint."""
+    scope: str = ""
 
 
 @dataclass(slots=True, kw_only=True)

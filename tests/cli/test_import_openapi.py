@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.cli.reference.route import openapi
-from app.draft.document import Document
+from app.draft.document import MOST_BYTES, Document
 from app.draft.operation import from_operation
 from app.draft.writing import write
 from app.errors import LeadrelayError
@@ -60,7 +60,7 @@ LEADS: dict[str, Any] = {
         "/leads/{lead_id}/consent": {
             "put": {
                 "operationId": "consent",
-                "security": [{"token": []}],
+                "security": [{"token": ["leads", "consents"]}],
                 "parameters": [
                     {"name": "lead_id", "in": "path", "required": True, "schema": {"type": "string"}},
                     {"name": "X-Version", "in": "header", "required": True, "schema": {"enum": ["2"]}},
@@ -198,12 +198,19 @@ def test_parameters_forms_and_tokens_are_written(lonely: Run, document: Path, tm
         "url": "https://eu.acme.example/v2/leads/{{ lead.lead_id }}/consent",
         "method": "PUT",
         "body": "form",
-        "headers": {"X-Version": "2", "Authorization": "Bearer ${env:ACME_TOKEN}"},
-        "auth": {"api_key": {"in": "body", "name": "password", "value": "${env:ACME_KEY}"}},
+        "headers": {"X-Version": "2"},
+        "auth": {
+            "oauth2": {
+                "token_url": "https://acme.example/token",
+                "client_id": "fill in",
+                "client_secret": "${env:ACME_CLIENT_SECRET}",
+                "scope": "leads consents",
+            }
+        },
     }
     assert "opt_in: false # fill in, required: boolean" in made.out
     assert "password" not in yaml.safe_load(made.out)["mapping"]
-    for note in ("lead_id in the path", "OAuth 2.0, token address https://acme.example/token", "password in the body"):
+    for note in ("lead_id in the path", "auth.oauth2.client_id: fill in", "password is left out: a secret in the body"):
         assert note in made.err
 
 
@@ -213,6 +220,80 @@ def test_a_get_carries_its_parameters_as_a_query(lonely: Run, document: Path, tm
     found = yaml.safe_load(made.out)
     assert (found["settings"]["method"], found["settings"]["body"]) == ("GET", "query")
     assert found["mapping"] == {"campaign": "spring 1", "zip": "{{ lead.postal_code }}"}
+
+
+def alone(spec: dict[str, Any], **parts: Any) -> str:
+    """A document of one operation."""
+    servers = [{"url": "https://api.acme.example"}]
+    return json.dumps({"openapi": "3.1.0", "servers": servers, "paths": {"/in": {"post": spec}}, **parts})
+
+
+@pytest.mark.parametrize(
+    ("scheme", "written", "note"),
+    [
+        (
+            {"type": "http", "scheme": "Digest"},
+            {"settings": {"auth": {"digest": {"username": "fill in", "password": "${env:ACME_PASSWORD}"}}}},
+            "auth.digest.username: fill in the user name",
+        ),
+        (
+            {"type": "oauth2", "flows": {"authorizationCode": {"tokenUrl": "https://acme.example/token"}}},
+            {"settings": {"auth": {"bearer": {"token": "${env:ACME_TOKEN}"}}}},
+            "OAuth 2.0, token address https://acme.example/token",
+        ),
+        (
+            {"type": "mutualTLS"},
+            {"network": {"certificate": "${env:ACME_CERTIFICATE}", "key": "${env:ACME_KEY}"}},
+            "set ACME_CERTIFICATE: absolute path of the certificate file",
+        ),
+        (
+            {"type": "apiKey", "in": "cookie", "name": "sid"},
+            {"settings": {"headers": {"Cookie": "${env:ACME_COOKIE}"}}},
+            "the cookie sid is required: write sid=VALUE",
+        ),
+        ({"type": "http", "scheme": "hoba"}, {}, "credentials of kind hoba are left out"),
+        ({"$ref": "#/nowhere"}, {}, "credentials way, which the document does not describe, are left out"),
+    ],
+)
+def test_ways_to_sign_on_are_written(
+    lonely: Run, tmp_path: Path, scheme: dict[str, Any], written: dict[str, Any], note: str
+) -> None:
+    components = {"securitySchemes": {"way": scheme}}
+    made = lonely("import-openapi", "-", stdin=alone({"security": [{"way": []}]}, components=components))
+    found = yaml.safe_load(valid(lonely, made, tmp_path).read_text())
+    settings = {"url": "https://api.acme.example/in", "body": "none", **written.get("settings", {})}
+    assert found == {"type": "http", **written, "settings": settings}
+    assert note in made.err
+
+
+def test_required_cookies_are_one_header(lonely: Run, tmp_path: Path) -> None:
+    parameters = [{"name": name, "in": "cookie", "required": name != "c"} for name in "abc"]
+    made = lonely("import-openapi", "-", stdin=alone({"parameters": parameters}))
+    found = yaml.safe_load(valid(lonely, made, tmp_path).read_text())
+    assert found["settings"]["headers"] == {"Cookie": "${env:ACME_COOKIE}"}
+    assert "write b=VALUE into the Cookie header's variable" in made.err
+    assert "left out: c" in made.err
+
+
+def test_references_to_nothing_are_told(lonely: Run, tmp_path: Path) -> None:
+    schema = {"properties": {"email": {"$ref": "#/components/schemas/Mail"}, "a": {"$ref": "types.yaml#/A"}}}
+    spec = {
+        "parameters": [{"$ref": "#/components/parameters/P"}],
+        "requestBody": {"content": {"application/json": {"schema": schema}}},
+    }
+    made = lonely("import-openapi", "-", stdin=alone(spec))
+    assert yaml.safe_load(valid(lonely, made, tmp_path).read_text())["mapping"] == {"email": "{{ lead.email }}"}
+    assert "references that lead to nothing in the document: #/components/" in made.err
+    assert "None" not in made.err
+
+
+def test_what_stands_twice_is_written_once(lonely: Run, tmp_path: Path) -> None:
+    inner = {"required": ["b"], "properties": {"b": {"const": 2}}}
+    schema = {"required": ["a", "a.b"], "properties": {"a.b": {"const": 1}, "a": inner}}
+    spec = {"requestBody": {"content": {"application/json": {"schema": schema}}}}
+    made = lonely("import-openapi", "-", stdin=alone(spec))
+    assert yaml.safe_load(valid(lonely, made, tmp_path).read_text())["mapping"] == {"a.b": 1}
+    assert "a.b stands there twice: the first is written" in made.err
 
 
 def test_a_key_in_the_body_is_written(lonely: Run, tmp_path: Path) -> None:
@@ -242,6 +323,20 @@ def test_operations_are_listed_and_a_wrong_name_is_told(lonely: Run, document: P
     wrong = lonely("import-openapi", document, "--operation", "creatLead")
     assert (wrong.code, wrong.out) == (1, "")
     assert 'did you mean "createLead"?' in wrong.err
+
+
+def test_of_many_operations_the_nearest_are_told(lonely: Run) -> None:
+    paths = {f"/{place}": {"post": {"operationId": f"createLead{place}"}} for place in range(200)}
+    found = lonely("import-openapi", "-", "--operation", "Lead", stdin=alone({}, paths=paths))
+    assert (found.code, found.out) == (1, "")
+    assert "nearest of 200 are: createLead" in found.err
+    assert found.err.count("createLead") == 5
+
+
+def test_a_document_that_is_too_long_names_a_remedy_that_helps(lonely: Run) -> None:
+    found = lonely("import-openapi", "-", stdin=" " * (MOST_BYTES + 1))
+    assert found.code == 2
+    assert "larger than 20000000 bytes (leave out operations and schemas that are not needed)" in found.err
 
 
 def test_a_document_comes_from_an_address_too_and_its_servers_may_be_relative(lonely: Run, tmp_path: Path) -> None:
@@ -290,6 +385,10 @@ def test_no_document_is_asked_of_a_metadata_service(lonely: Run, command: tuple[
         ("{}", "is no OpenAPI 3 document"),
         ("[]", "is no OpenAPI 3 document"),
         ('{"openapi": "3.0.0"}', "has no operation"),
+        (
+            '{"openapi": "3.0.0", "paths": {"/": {"put": {"parameters": [{"name": "X A", "in": "header", "required": true}]}}}}',
+            "gives no valid destination: settings.headers.X A: not a header name",
+        ),
         ("a: [", "is not YAML"),
         ("a: &a [*a]", "aliases counted in full"),
     ],
