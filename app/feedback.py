@@ -87,9 +87,10 @@ class FeedbackEntry(BaseModel):
 
     @model_validator(mode="after")
     def _fits_together(self) -> "FeedbackEntry":
-        by_reference = self.destination is not None and self.reference is not None
-        half = (self.destination is None) != (self.reference is None)
-        if half or by_reference == (self.delivery_id is not None):
+        given = [name for name in ("destination", "reference") if getattr(self, name) is not None]
+        if given and self.delivery_id is not None:
+            raise ValueError(f"delivery_id says which delivery it is: leave {' and '.join(given)} out")
+        if self.delivery_id is None and given != ["destination", "reference"]:
             raise ValueError("name the delivery: give delivery_id, or destination and reference")
         if (self.value is None) != (self.currency is None):
             raise ValueError("value and currency belong together")
@@ -125,7 +126,7 @@ def take(
 def _read(given: Any, destination: str | None) -> NewFeedback | InvalidInput:
     if not isinstance(given, dict):
         return InvalidInput([Complaint(field="feedback", detail="must be an object")])
-    if destination is not None and "reference" in given:
+    if destination is not None and "reference" in given and given.get("delivery_id") is None:
         given = {"destination": destination, **given}
     try:
         entry = FeedbackEntry.model_validate(given)

@@ -9,7 +9,8 @@ from typing import Any, Final, TypeVar
 
 from fastapi import APIRouter
 from fastapi.concurrency import run_in_threadpool
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic_core import PydanticCustomError
 
 from app import dry_run, trial
 from app.answer import outcome_of
@@ -45,6 +46,13 @@ class TrialLead(BaseModel):
     """The source whose types of fields it is read by; well-known names have theirs without one."""
     steps: dict[str, Any] = {}
     """What earlier steps captured, by their names."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _not_the_fields_themselves(cls, given: Any) -> Any:
+        if isinstance(given, dict) and "lead" not in given:
+            raise PydanticCustomError("lead", 'put the fields of the lead under "lead": {"lead": {…}}')
+        return given
 
 
 class Preview(Shape):

@@ -19,6 +19,7 @@ _PATTERNS = {
     _NAME_PATTERN: "must be lower-case letters, digits, - and _, a letter first, 63 at most",
     _FIELD_NAME_PATTERN: "must be letters, digits and _, no digit first, 63 at most",
     "^[A-Z]{2}$": "must be a two-letter country code in capitals",
+    "^[A-Z]{3}$": "must be a three-letter currency code in capitals, such as USD (ISO 4217)",
 }
 _DETAILS = {
     "missing": "is required",

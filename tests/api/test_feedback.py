@@ -230,6 +230,20 @@ def test_what_is_wrong_is_named(api: Api, entry: Mapping[str, Any], field: str) 
 
 
 @pytest.mark.parametrize(
+    ("more", "remedy"),
+    [
+        ({"value": 1, "currency": "usd"}, "such as USD (ISO 4217)"),
+        ({"value": 1, "currency": "Euro"}, "such as USD (ISO 4217)"),
+        ({"destination": "crm", "reference": "x"}, "leave destination and reference out"),
+        ({"reference": "x"}, "leave reference out"),
+        ({"curency": "USD"}, 'did you mean "currency"?'),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_remedy(api: Api, more: Mapping[str, Any], remedy: str) -> None:
+    assert remedy in give(api, {"delivery_id": NOBODY, "type": "return", **more}).text.replace("\\", "")
+
+
+@pytest.mark.parametrize(
     ("body", "content_type", "kind"),
     [
         (b"{", "application/json", "malformed-body"),

@@ -125,6 +125,14 @@ def test_a_preview_shows_the_request_and_no_secret(api: Api) -> None:
     assert post(api, "mail", "preview", {"lead": LEAD}).json()["request"]["recipients"] == ["ada@example.com"]
 
 
+@pytest.mark.parametrize("what", ["preview", "test"])
+def test_a_lead_that_does_not_stand_under_its_name_is_told_where_it_goes(api: Api, what: str) -> None:
+    refused = post(api, "buyer", what, LEAD)
+    assert refused.status_code == 422
+    remedy = 'put the fields of the lead under "lead": {"lead": {…}}'
+    assert [(one["field"], one["detail"]) for one in refused.json()["errors"]] == [("body", remedy)]
+
+
 def test_a_preview_reads_the_lead_as_a_source_does(api: Api) -> None:
     refused = post(api, "buyer", "preview", {"lead": {}, "source": "web"})
     assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "email")
