@@ -23,7 +23,7 @@ demo: $(RUN_STAMP) ## Deliver 500 sample leads to four destinations and show the
 
 ##@ Develop
 test: $(DEV_STAMP) ## Run the tests
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -n 3 --dist loadfile
 chaos: $(DEV_STAMP) ## Every fault of docs/chaos.md, judged by an independent checker; CHAOS_SEED=N plays N again
 	@CHAOS_SEED=$${CHAOS_SEED:-$$(od -An -N3 -tu4 /dev/urandom | tr -d ' ')} \
 		$(BIN)/python -m pytest tests/chaos -n 2 --dist load
