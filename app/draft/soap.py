@@ -160,7 +160,7 @@ def _changes(
         if parent and needed.isdisjoint(inside):
             yield from ((name, True) for name in inside)
         else:
-            missing = detail.rpartition(": map ")[2]
+            missing = detail.rpartition(": map ")[2].partition(" or ")[0]
             yield from (
                 (name, False) for name in inside if name == missing or name.startswith((f"{missing}.", f"{missing}@"))
             )

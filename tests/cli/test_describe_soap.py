@@ -87,6 +87,17 @@ def test_what_is_mapped_brings_what_it_requires_or_stays_out(lonely: Run, wsdl: 
     assert lonely("preview", file, "-", stdin=LEAD.replace("first", "last")).code == 0
 
 
+def test_of_a_required_choice_the_first_branch_is_mapped(lonely: Run, wsdl: Path, tmp_path: Path) -> None:
+    name = '<xs:element name="friend"'
+    choice = (
+        '<xs:choice><xs:element name="fax" type="xs:string"/><xs:element name="telex" type="xs:string"/></xs:choice>'
+    )
+    (tmp_path / "types.xsd").write_text(soap_wsdl.schema().replace(name, choice + name))
+    found = lonely("describe", "soap", wsdl, "--operation", "SubmitLead")
+    assert yaml.safe_load(found.out)["mapping"] == {"lead.email": "{{ lead.email }}", "lead.fax": ""}
+    assert '  # lead.telex: "" # optional: string; one of fax, telex is required' in found.out
+
+
 def test_a_mapping_that_is_all_comments_can_be_uncommented(lonely: Run, wsdl: Path, tmp_path: Path) -> None:
     lead = '<xs:element name="lead" type="b:Person"/>'
     (tmp_path / "types.xsd").write_text(soap_wsdl.schema().replace(lead, ""))

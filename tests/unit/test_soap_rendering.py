@@ -22,6 +22,13 @@ PAIRS = """<xs:sequence minOccurs="0" maxOccurs="unbounded">
 </xs:sequence>"""
 
 
+REACH = """<xs:choice>
+  <xs:element name="fax" type="xs:string"/>
+  <xs:sequence><xs:element name="code" type="xs:string"/><xs:element name="number" type="xs:string"/></xs:sequence>
+</xs:choice>"""
+TWICE = '<xs:element name="tag" type="xs:string" minOccurs="2" maxOccurs="3"/>'
+
+
 @lru_cache
 def sender(more: str) -> SoapConnector:
     document = soap_wsdl.wsdl().replace(CAMPAIGN, CAMPAIGN + more)
@@ -41,6 +48,11 @@ def written(mapping: Mapping[str, Any], lead: Mapping[str, Any], *, more: str = 
     return found[2:]
 
 
+def complaints(mapping: Mapping[str, Any], *, more: str) -> list[str]:
+    return [detail for _, detail in sender(more).complaints({"lead.email": "a@example.com", **mapping})]
+
+
+REACHED = {"fax": "{{ lead.fax }}", "code": "{{ lead.code }}", "number": "{{ lead.number }}"}
 PRICED = {"lead.budget": "{{ lead.budget }}", "lead.budget@currency": "EUR"}
 PHONED = {
     "lead.phones.0.number": "{{ lead.one }}",
@@ -108,3 +120,60 @@ def test_what_stands_at_one_place_of_a_repeated_group_stays_together(
 def test_repeat_that_lacks_what_it_requires_is_a_data_fault() -> None:
     with pytest.raises(DataFault, match="argument key has no value"):
         written({"key.0": "{{ lead.a }}", "val.0": "{{ lead.y }}", "key.1": "b"}, {"y": 2}, more=PAIRS)
+
+
+@pytest.mark.parametrize(
+    ("lead", "told"),
+    [({"fax": "7"}, ["fax 7"]), ({"code": "4", "number": "1"}, ["code 4", "number 1"])],
+)
+def test_the_lead_decides_which_part_of_a_choice_is_sent(lead: Mapping[str, Any], told: list[str]) -> None:
+    assert written(REACHED, lead, more=REACH)[2:] == told
+
+
+@pytest.mark.parametrize(
+    ("lead", "told"),
+    [
+        ({}, "none of the arguments fax, code has a value, and the WSDL requires one of them"),
+        ({"fax": "7", "code": "4"}, "arguments code, fax: the WSDL takes one of them"),
+        ({"code": "4"}, "argument number has no value"),
+    ],
+)
+def test_lead_that_gives_none_or_several_parts_of_a_choice_is_refused(lead: Mapping[str, Any], told: str) -> None:
+    with pytest.raises(DataFault) as fault:
+        written(REACHED, lead, more=REACH)
+    assert fault.value.reason.startswith(told)
+
+
+def test_choice_of_what_may_be_left_out_takes_nothing() -> None:
+    for more in (REACH.replace('name="fax"', 'name="fax" minOccurs="0"'), REACH.replace("</xs:ch", "<xs:any/></xs:ch")):
+        assert written({}, {}, more=more) == ["email a@example.com", "seen"]
+        assert complaints({}, more=more) == []
+
+
+@pytest.mark.parametrize(
+    ("mapping", "told"),
+    [
+        (REACHED, []),
+        ({"fax": "7"}, []),
+        ({"fax": "7", "code": "{{ lead.code }}", "number": "1"}, ["fax, number: the WSDL takes one of them"]),
+        ({"fax": "{{ lead.fax }}", "code": "4", "number": "{{ lead.number }}"}, []),
+        ({}, ["SubmitLead requires one of the parts of a choice: map fax or code"]),
+        ({"number": "1"}, ["SubmitLead requires code: map code"]),
+    ],
+)
+def test_choice_is_told_of_at_apply_where_no_lead_can_mend_it(mapping: Mapping[str, Any], told: list[str]) -> None:
+    assert complaints(mapping, more=REACH) == told
+
+
+@pytest.mark.parametrize(
+    ("mapping", "told"),
+    [
+        ({"tag": "{{ lead.tags }}"}, "argument tag: the WSDL requires 2"),
+        ({"tag": "one"}, "argument tag: the WSDL requires 2: map tag.0, tag.1 and so on"),
+    ],
+)
+def test_element_that_is_required_several_times_is_not_sent_once(mapping: Mapping[str, Any], told: str) -> None:
+    assert written({"tag": "{{ lead.tags }}"}, {"tags": ["a", "b"]}, more=TWICE)[2:] == ["tag a", "tag b"]
+    with pytest.raises(DataFault) as fault:
+        written(mapping, {"tags": ["a"]}, more=TWICE)
+    assert fault.value.reason == told

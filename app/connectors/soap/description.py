@@ -6,7 +6,7 @@ from app.connectors.base import Property
 from app.connectors.soap.facet import some
 from app.connectors.soap.interface import Operation
 from app.connectors.soap.schema import Shapes
-from app.connectors.soap.shape import Group, Part, Shape, Simple, attribute_name
+from app.connectors.soap.shape import Group, Part, Shape, Simple, attribute_name, names_of
 
 _LEVELS = 6
 _MOST = 400
@@ -77,8 +77,9 @@ class _Walk:
     ) -> Iterator[Property]:
         required, many = required and group.least > 0, many or group.most > 1
         if group.order == "choice" and len(group.children) > 1:
-            named = some(["+".join(sorted(_names(child))) for child in group.children])
-            required, notes = False, (f"one of {named}",)
+            named = some(["+".join(sorted(names_of(child))) for child in group.children])
+            needed = "" if group.may_be_empty or not required else " is required"
+            required, notes = False, (f"one of {named}{needed}",)
         for child in group.children:
             if isinstance(child, Group):
                 yield from self._group(child, path, required=required, notes=notes, above=above, many=many)
@@ -100,7 +101,3 @@ def _first(found: Iterable[Property]) -> list[Property]:
 def _property(name: str, simple: Simple, notes: tuple[str, ...], *, required: bool) -> Property:
     told = (f"one of {some(simple.choices)}", *notes) if simple.choices else notes
     return Property(name=name, type=simple.label, required=required, label="; ".join(told))
-
-
-def _names(child: Part | Group) -> frozenset[str]:
-    return child.names if isinstance(child, Group) else frozenset({child.name})

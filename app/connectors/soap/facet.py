@@ -43,8 +43,12 @@ class Restrictions:
 
     def __init__(self, texts: Iterable[str]) -> None:
         self._known: dict[str, list[Facets]] = {}
+        self.optional: set[str] = set()
+        """Local names of elements that some choice has with `minOccurs="0"`; for zeep all elements of a choice have that."""
         for text in texts:
             for schema in etree.fromstring(text.encode()).iter(f"{{{XSD}}}schema"):
+                for element in schema.iterfind(f".//{{{XSD}}}choice/{{{XSD}}}element[@minOccurs='0']"):
+                    self.optional.add(element.get("name") or element.get("ref", "").rpartition(":")[2])
                 for restriction in schema.iter(f"{{{XSD}}}restriction"):
                     self._add(restriction, schema.get("targetNamespace"))
 
@@ -94,9 +98,9 @@ class Restrictions:
         self._known.setdefault(f"{{{namespace}}}{name}" if namespace else name, []).append(facets)
 
 
-def some(names: Sequence[str]) -> str:
+def some(names: Sequence[str], joint: str = ", ") -> str:
     """The first twenty of some names."""
-    return ", ".join(names[:20]) + (", …" if len(names) > 20 else "")  # noqa: PLR2004  # told above
+    return joint.join(names[:20]) + (f"{joint}…" if len(names) > 20 else "")  # noqa: PLR2004  # told above
 
 
 def _qualified(name: str, element: Any) -> str:

@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -85,7 +87,7 @@ class Shapes:
         if item is not None:
             return Shape(label=label, attributes=attributes, item=item, item_label=_clark(item) or "")
         group = (
-            _group(inner)
+            _group(inner, self._restrictions.optional)
             if inner is not None
             else Group(order="sequence", children=(), least=1, most=1, names=frozenset())
         )
@@ -169,9 +171,9 @@ def _part(element: Any) -> Part:
     )
 
 
-def _group(indicator: Any) -> Group:
+def _group(indicator: Any, optional: AbstractSet[str]) -> Group:
     if isinstance(indicator, elements.Group):
-        inner = _group(indicator.child)
+        inner = _group(indicator.child, optional)
         indicator_most = _most(indicator.max_occurs)
         return Group(
             order=inner.order,
@@ -185,10 +187,12 @@ def _group(indicator: Any) -> Group:
     for child in indicator:
         if isinstance(child, elements.Element):
             part = _part(child)
+            if isinstance(indicator, elements.Choice):
+                part = replace(part, least=0 if part.name in optional else max(1, part.least))
             children.append(part)
             names.add(part.name)
         elif isinstance(child, elements.Group | elements.All | elements.Choice | elements.Sequence):
-            inner = _group(child)
+            inner = _group(child, optional)
             children.append(inner)
             names |= inner.names
     kind = (
@@ -199,7 +203,10 @@ def _group(indicator: Any) -> Group:
         else "sequence"
     )
     most = _most(indicator.max_occurs)
-    return Group(order=kind, children=children, least=indicator.min_occurs, most=most, names=frozenset(names))  # type: ignore[arg-type]  # one of the three
+    least = indicator.min_occurs
+    if kind == "choice" and any(isinstance(child, elements.Any) for child in indicator):
+        least = 0  # what the schema does not name may be what is chosen
+    return Group(order=kind, children=children, least=least, most=most, names=frozenset(names))  # type: ignore[arg-type]  # one of the three
 
 
 def _parts(group: Group, *, many: bool) -> Iterator[tuple[Part, bool]]:

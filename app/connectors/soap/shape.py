@@ -74,6 +74,23 @@ class Group:
     most: float
     names: frozenset[str]
 
+    @property
+    def may_be_empty(self) -> bool:
+        """Whether nothing at all satisfies it."""
+        if self.least == 0:
+            return True
+        empty = [child.least == 0 if isinstance(child, Part) else child.may_be_empty for child in self.children]
+        return (any(empty) or not empty) if self.order == "choice" else all(empty)
+
+    @property
+    def branches(self) -> Sequence[str]:
+        """The first part's name of each child."""
+        return [
+            name
+            for child in self.children
+            for name in ([child.name] if isinstance(child, Part) else child.branches[:1])
+        ]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Shape:
@@ -98,3 +115,13 @@ def attribute_name(path: str, name: str) -> str:
     """The property of an attribute (or `#text`), as a mapping has it: in a list's place it stands behind a dot."""
     mark = "." if path.rpartition(".")[2].isdecimal() else ""
     return f"{path}{mark}{name}"
+
+
+def names_of(child: Part | Group) -> frozenset[str]:
+    """The names of all parts of a group's child."""
+    return child.names if isinstance(child, Group) else frozenset({child.name})
+
+
+def below(path: str, name: str) -> str:
+    """The dotted name of a part."""
+    return f"{path}.{name}" if path else name

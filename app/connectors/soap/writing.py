@@ -11,9 +11,10 @@ from lxml import etree
 
 from app.config.wsdl import SOAP_ENCODING
 from app.connectors._http.scalar import to_text
+from app.connectors.soap.facet import some
 from app.connectors.soap.given import gathered, given, kept, rows
 from app.connectors.soap.schema import Shapes
-from app.connectors.soap.shape import Group, Part, Shape, attribute_name
+from app.connectors.soap.shape import Group, Part, Shape, attribute_name, below, names_of
 from app.errors import DataFault
 
 XSI = "http://www.w3.org/2001/XMLSchema-instance"
@@ -43,11 +44,15 @@ class Writer:
     def element(self, part: Part, value: Any, parent: Any, path: str, level: int = 0) -> None:
         """A value as the element, or as several where it is a list; raises `DataFault`."""
         if not isinstance(value, list) or self._shapes.of(part.kind).item is not None:
+            if part.least > 1 and value is not None:
+                raise DataFault(f"argument {path}: the WSDL requires {part.least}: map {path}.0, {path}.1 and so on")
             self._one(part, value, parent, path, level)
             return
         values = kept(value, part.least)
         if len(values) > part.most and len(values) > 1:
             raise DataFault(f"argument {path}: the WSDL allows {part.most:g} at most")
+        if len(values) < part.least and part.least > 1:
+            raise DataFault(f"argument {path}: the WSDL requires {part.least}")
         for place, one in values:
             self._one(part, one, parent, f"{path}.{place}", level)
 
@@ -74,7 +79,7 @@ class Writer:
             return
         if fields is None and shape.content is not None:
             raise DataFault(
-                f"argument {path} is made of parts: map {_below(path, next(iter(shape.parts), 'its parts'))}"
+                f"argument {path} is made of parts: map {below(path, next(iter(shape.parts), 'its parts'))}"
             )
         if fields is not None or shape.simple is not None:
             self._attributes(node, shape, fields or {}, path)
@@ -116,22 +121,25 @@ class Writer:
         if isinstance(child, Group):
             self._group(node, child, fields, path, level)
         elif given(fields, {child.name}) or (child.least and child.name in fields):
-            self._named(child, fields[child.name], node, _below(path, child.name), level, many=many)
+            self._named(child, fields[child.name], node, below(path, child.name), level, many=many)
         elif child.least and child.nillable:
-            self._one(child, None, node, _below(path, child.name), level)
+            self._one(child, None, node, below(path, child.name), level)
         elif child.least:
-            raise DataFault(f"argument {_below(path, child.name)} has no value, and the WSDL requires one")
+            raise DataFault(f"argument {below(path, child.name)} has no value, and the WSDL requires one")
 
     def _choice(self, node: Any, group: Group, fields: Mapping[str, Any], path: str, level: int) -> None:
         names = given(fields, group.names)
+        if not names and not group.may_be_empty:
+            parts = some([below(path, name) for name in group.branches])
+            raise DataFault(f"none of the arguments {parts} has a value, and the WSDL requires one of them")
         if group.most > 1:
             for child in group.children:
-                if not _names(child).isdisjoint(names):
+                if not names_of(child).isdisjoint(names):
                     self._child(node, child, fields, path, level, many=group.most)
         elif names:
-            child = max(group.children, key=lambda one: len(_names(one) & names))
-            if names - _names(child):
-                others = ", ".join(sorted(_below(path, name) for name in names))
+            child = max(group.children, key=lambda one: len(names_of(one) & names))
+            if names - names_of(child):
+                others = ", ".join(sorted(below(path, name) for name in names))
                 raise DataFault(f"arguments {others}: the WSDL takes one of them")
             self._child(node, child, fields, path, level)
 
@@ -190,17 +198,9 @@ class Writer:
                     node.set(name[1:], to_text(inner, path))
                 else:
                     for one in inner if isinstance(inner, list) else [inner]:
-                        self._anything(etree.SubElement(node, name), one, _below(path, name), level + 1)
+                        self._anything(etree.SubElement(node, name), one, below(path, name), level + 1)
         except ValueError:  # a character that XML cannot carry, or no name
             raise DataFault(f"argument {path} cannot be written as XML") from None
-
-
-def _names(child: Part | Group) -> frozenset[str]:
-    return child.names if isinstance(child, Group) else frozenset({child.name})
-
-
-def _below(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name
 
 
 def _refuse_others(fields: Mapping[str, Any], names: frozenset[str], path: str) -> None:
