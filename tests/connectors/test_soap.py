@@ -373,7 +373,7 @@ def test_secrets_stand_in_no_transcript_and_no_preview(server: FaultServer) -> N
 
 
 def test_argument_that_does_not_fit_is_told_without_its_value_before_anything_is_sent(server: FaultServer) -> None:
-    with pytest.raises(DataFault, match=r"argument lead\.born: not a value of date$"):
+    with pytest.raises(DataFault, match=r"argument lead\.born: not a value of date, which is written 2026-01-31$"):
         connector(server.url).deliver(
             Item(payload={"lead": {"email": "a", "born": "31/12/1990"}}, key=KEY, attempt=1, deadline=monotonic() + 5)
         )

@@ -118,6 +118,10 @@ def test_mapping_that_does_not_fit_is_told_with_its_place(mapping: Mapping[str, 
         ),
         ({"wsdl": soap_wsdl.wsdl(types="<x:y/>")}, "settings.wsdl: it is not XML"),
         ({"wsdl": soap_wsdl.wsdl(types="")}, "settings.wsdl: "),
+        (
+            {"wsdl": soap_wsdl.wsdl().replace('type="b:Person"', 'type="b:Gone"')},
+            f"settings.wsdl: cannot be understood: Unable to resolve type {{{soap_wsdl.BUYER}}}Gone in main.wsdl. (via",
+        ),
     ],
 )
 def test_settings_that_are_wrong_are_told_with_their_place(given_: Mapping[str, Any], told: str) -> None:
@@ -222,9 +226,9 @@ def test_value_takes_the_form_of_its_type(name: str, value: Any, text: str) -> N
         ("age", True, "int"),
         ("age", "1e3", "int"),
         ("consent", "yes please", "boolean"),
-        ("born", "31/12/1990", "date"),
-        ("born", "1990-02-30", "date"),
-        ("seen", "yesterday", "dateTime"),
+        ("born", "31/12/1990", "date, which is written 2026-01-31"),
+        ("born", "1990-02-30", "date, which is written 2026-01-31"),
+        ("seen", "yesterday", "dateTime, which is written 2026-01-31T12:30:00Z"),
         ("state", "NY", "string"),
         ("code", "123456", "string"),
         ("email", "a\x00b", "string"),

@@ -3,6 +3,7 @@
 From texts alone: what is not among them is not there. It may not know settings, leads or connections.
 """
 
+import re
 import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,6 +32,7 @@ SOAP_12 = "http://www.w3.org/2003/05/soap-envelope"
 _DETAIL = 200
 
 # zeep tells a broken schema by whatever it stumbles over.
+_PLACES = re.compile(r"file:///(?:_/)*")
 _DEFECTS = (
     zeep.exceptions.Error,
     etree.LxmlError,
@@ -135,7 +137,7 @@ def read(place: str, texts: tuple[tuple[str, str], ...]) -> Interface:
             shapes = Shapes(document.types, Restrictions(text for _, text in texts))
             operations = list(_operations(document, shapes))
         except _DEFECTS as error:
-            detail = "is nested too deep" if isinstance(error, RecursionError) else " ".join(str(error).split())
+            detail = "is nested too deep" if isinstance(error, RecursionError) else _plain(error)
             raise _invalid("wsdl", f"cannot be understood: {detail[:_DETAIL] or type(error).__name__}") from None
     if not operations:
         raise _invalid("wsdl", "has no operation over SOAP 1.1 or 1.2 and HTTP")
@@ -194,6 +196,12 @@ def _default_action(port: Any, one: Any) -> str:
 
 def _name(operation: Operation, field: str) -> str:
     return {"service": operation.service, "port": operation.port, "operation": operation.name}[field]
+
+
+def _plain(error: BaseException) -> str:
+    """What zeep says of a WSDL, in one line, by the names that its own documents have."""
+    told = " ".join(str(error).split())
+    return _PLACES.sub("", told)
 
 
 def _invalid(field: str, detail: str, remedy: str | None = None) -> InvalidConfig:

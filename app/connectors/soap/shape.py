@@ -11,6 +11,8 @@ from app.connectors.soap.facet import Restrictions
 from app.connectors.soap.value import Read, Write
 from app.errors import DataFault
 
+_EXAMPLES = {"date": "2026-01-31", "dateTime": "2026-01-31T12:30:00Z", "time": "12:30:00", "boolean": "true or false"}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Simple:
@@ -28,7 +30,8 @@ class Simple:
         try:
             text = self._write(value)
         except (ValueError, DataFault):
-            raise DataFault(f"argument {path}: not a value of {self.label}") from None
+            form = f", which is written {_EXAMPLES[self.label]}" if self.label in _EXAMPLES else ""
+            raise DataFault(f"argument {path}: not a value of {self.label}{form}") from None
         if wrong := self._restrictions.complaint(self._name, text):
             raise DataFault(f"argument {path}: not a value of {self.label}: {wrong}")
         return text
