@@ -177,3 +177,15 @@ def test_element_that_is_required_several_times_is_not_sent_once(mapping: Mappin
     with pytest.raises(DataFault) as fault:
         written(mapping, {"tags": ["a"]}, more=TWICE)
     assert fault.value.reason == told
+
+
+def test_value_of_a_unions_inner_type_is_sent() -> None:
+    inner = (
+        '<xs:simpleType><xs:restriction base="xs:string"><xs:enumeration value="any"/></xs:restriction></xs:simpleType>'
+    )
+    names = '<xs:element name="kind"><xs:simpleType><xs:union memberTypes="xs:int b:State">'
+    union = names + "{}</xs:union></xs:simpleType></xs:element>"
+    assert written({"kind": "any"}, {}, more=union.format(inner))[2:] == ["kind any"]
+    assert written({"kind": "TX"}, {}, more=union.format(""))[2:] == ["kind TX"]
+    with pytest.raises(DataFault, match="argument kind: not a value of string"):
+        written({"kind": "any"}, {}, more=union.format(""))

@@ -45,10 +45,14 @@ class Restrictions:
         self._known: dict[str, list[Facets]] = {}
         self.optional: set[str] = set()
         """Local names of elements that some choice has with `minOccurs="0"`; for zeep all elements of a choice have that."""
+        self.has_inner_members = False
+        """Whether some union has types in it beside those it names; zeep reads the named ones only, and no name of it."""
         for text in texts:
             for schema in etree.fromstring(text.encode()).iter(f"{{{XSD}}}schema"):
                 for element in schema.iterfind(f".//{{{XSD}}}choice/{{{XSD}}}element[@minOccurs='0']"):
                     self.optional.add(element.get("name") or element.get("ref", "").rpartition(":")[2])
+                if schema.find(f".//{{{XSD}}}union[@memberTypes]/{{{XSD}}}simpleType") is not None:
+                    self.has_inner_members = True
                 for restriction in schema.iter(f"{{{XSD}}}restriction"):
                     self._add(restriction, schema.get("targetNamespace"))
 

@@ -11,6 +11,7 @@ from zeep.xsd import elements, types
 from zeep.xsd.types import builtins
 
 from app.config.wsdl import SOAP_ENCODING
+from app.connectors._http.scalar import to_text
 from app.connectors.soap.facet import Restrictions
 from app.connectors.soap.shape import Attribute, Group, Part, Shape, Simple
 from app.connectors.soap.value import forms
@@ -141,6 +142,8 @@ class Shapes:
                         return member.text(value, "")
                     except DataFault:
                         continue
+                if self._restrictions.has_inner_members:
+                    return to_text(value, "")
                 raise ValueError
 
         choices = self._restrictions.choices(name)
