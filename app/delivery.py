@@ -19,7 +19,7 @@ from app.catalog import Catalog, Compiled, Step, create_connector
 from app.connectors.base import Connector, Sent, Unbegun
 from app.context import context
 from app.errors import DataFault, Unavailable
-from app.ledger import Database, dispatch, gate, work
+from app.ledger import Database, dispatch, event, work
 from app.ledger.circuit import Recorded
 from app.ledger.token import Tokens
 from app.model import Attempt, Claim, Item, Outcome, Result
@@ -82,7 +82,7 @@ class Deliverer:
             _attempt(step, claim, one, begun) for claim, one in zip(claims, sent, strict=True) if not _is_unbegun(one)
         ]
         self._record(compiled, step, attempts, unbegun, ends)
-        self._announce_notice(step)
+        self._announce_notice(compiled, step)
         counts = Counter(attempt.next.state.value for attempt in attempts)
         emit(Event.RECORDED, destination=destination, **counts)
         return counts
@@ -121,16 +121,20 @@ class Deliverer:
             sent = [Sent(answer=TypeError("not one answer for each item"))] * len(items)
         return [judged(step, connector, one) for one in sent]
 
-    def _announce_notice(self, step: Step) -> None:
+    def _announce_notice(self, compiled: Compiled, step: Step) -> None:
         """Once a day, after what was sent is recorded: news of an interface's end may cost no delivery."""
         live = self._live.get(step.config.name)
         if live is None or live.connector.notice is None:
             return
         notice, live.connector.notice = live.connector.notice, None
         today = (datetime.now(UTC).date(), step.digest)
-        if self._noticed.get(step.config.name) != today and gate.keep_notice(self._database, step.config.name, notice):
-            self._noticed[step.config.name] = today
-            emit(Event.DEPRECATED, level=logging.WARNING, destination=step.config.name, detail=notice)
+        name = step.config.name
+        if self._noticed.get(name) == today or not event.keep_notice(
+            self._database, compiled.subscriptions, name, notice
+        ):
+            return
+        self._noticed[name] = today
+        emit(Event.DEPRECATED, level=logging.WARNING, destination=name, detail=notice)
 
     def _connector(self, step: Step) -> Connector[Any]:
         with self._lock:

@@ -58,6 +58,7 @@ class EventType(StrEnum):
     CIRCUIT_OPENED = "destination.circuit_opened"
     CIRCUIT_CLOSED = "destination.circuit_closed"
     REJECTIONS = "destination.rejections"
+    DEPRECATED = "destination.deprecated"
 
 
 EVENTS = "events"

@@ -23,6 +23,7 @@ EventPattern = Literal[
     "destination.circuit_opened",
     "destination.circuit_closed",
     "destination.rejections",
+    "destination.deprecated",
 ]
 
 

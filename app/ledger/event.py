@@ -7,11 +7,14 @@ there is no statement about it.
 """
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from uuid import UUID
 
+from app.errors import LeadrelayError
+from app.ledger import gate
 from app.ledger.acceptance import NewLead, Subscriptions, write
 from app.ledger.circuit import Recorded
-from app.ledger.database import Connection
+from app.ledger.database import Connection, Database
 from app.model import EVENTS, EventType, State
 from app.redaction import scrub
 
@@ -36,6 +39,18 @@ def tell(
     if subscriptions.types:
         events = [event for name, found in destinations for event in _of_destination(name, found, subscriptions)]
         write(connection, [*events, *_of_deliveries(connection, deliveries, subscriptions)])
+
+
+def keep_notice(database: Database, subscriptions: Subscriptions, destination: str, notice: str) -> bool:
+    """Keep what a destination says of its interface's end, and tell it where it is news.
+
+    Whether that could be done. If not, it will be said again.
+    """
+    with suppress(LeadrelayError), database.transaction() as connection:
+        if gate.keep_notice(connection, destination, notice) and destination not in subscriptions.destinations:
+            write(connection, list(subscriptions.event(EventType.DEPRECATED, destination=destination, reason=notice)))
+        return True
+    return False
 
 
 def _of_destination(name: str, found: Recorded, subscriptions: Subscriptions) -> Iterator[NewLead]:

@@ -1,10 +1,8 @@
 """What the ledger knows of a destination that decides whether it may be sent anything, and what it says of its end."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
-from app.errors import LeadrelayError
 from app.ledger.database import Connection, Database
 
 _GATES = b"""
@@ -67,12 +65,9 @@ def gates(connection: Connection) -> dict[str, Gate]:
     }
 
 
-def keep_notice(database: Database, destination: str, notice: str) -> bool:
-    """Keep what it says of its interface's end; whether that could be done. If not, it will be said again."""
-    with suppress(LeadrelayError), database.transaction() as connection:
-        connection.execute(_NOTICE, (destination, notice))
-        return True
-    return False
+def keep_notice(connection: Connection, destination: str, notice: str) -> bool:
+    """Keep what it says of its interface's end; whether that is news."""
+    return connection.execute(_NOTICE, (destination, notice)).rowcount == 1
 
 
 def forget_notices(connection: Connection, destinations: Sequence[str]) -> None:

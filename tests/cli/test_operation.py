@@ -48,7 +48,8 @@ def test_a_paused_destination_shows_it_until_it_is_resumed(troubled: Run) -> Non
 
 
 def test_the_end_of_an_interface_is_shown(troubled: Run, database: Database) -> None:
-    gate.keep_notice(database, "buyer", "shut down on 2027-01-31")
+    with database.transaction() as connection:
+        gate.keep_notice(connection, "buyer", "shut down on 2027-01-31")
     rows = {row["name"]: row["notice"] for row in troubled("destinations", "--json").json}
     assert (rows["buyer"], rows["hubspot"]) == ("shut down on 2027-01-31", None)
     assert "shut down on 2027-01-31" in troubled("destinations").out

@@ -14,6 +14,7 @@ from app.catalog import Catalog
 from app.config.schema import DestinationConfig, Document, RetryConfig, SourceConfig
 from app.delivery import Deliverer
 from app.ledger import Database, acceptance, query
+from app.ledger.balance import balance
 from app.telemetry import Event
 from tests.connectors import fault_server
 from tests.connectors.fault_server import LOCAL, FaultServer, answer
@@ -26,9 +27,10 @@ def server() -> Iterator[FaultServer]:
         yield running
 
 
-def deliver(database: Database, groups: int, **settings: Any) -> list[query.DeliveryView]:
+def deliver(database: Database, groups: int, *more: DestinationConfig, **settings: Any) -> list[query.DeliveryView]:
     config = DestinationConfig(name="a", type="http", mapping={"n": 1}, settings=settings, network=LOCAL)
-    operations.apply(database, Document(sources=[SourceConfig(name="web")], destinations=[config]), actor="test")
+    document = Document(sources=[SourceConfig(name="web")], destinations=[config, *more])
+    operations.apply(database, document, actor="test")
     catalog = Catalog(database)
     catalog.refresh()
     deliverer = Deliverer(database, catalog, lease_seconds=32.5, environ={})
@@ -92,6 +94,23 @@ def test_end_of_an_interface_is_told_until_the_destination_is_configured_anew(
     server.behaviour = answer(200)
     deliver(database, 1, url=f"{server.url}/v3")
     assert query.destinations(database)["a"].notice is None
+
+
+def test_end_of_an_interface_is_an_event_once_for_each_thing_that_is_said(
+    database: Database, server: FaultServer
+) -> None:
+    hook = DestinationConfig(name="hook", type="http", events=["destination.*"], settings={"url": server.url})
+    for _ in range(2):  # as of two workers
+        deliver(database, 2, hook, url=server.url)
+    server.behaviour = answer(200, sunset="Sun, 31 Jan 2027 00:00:00 GMT")
+    deliver(database, 1, hook, url=server.url)
+    events = sorted(row[0] for row in database.fetch("select id from leads where source = 'events'"))
+    told = {lead.id: lead.fields for lead, _ in query.leads(database, events)}
+    assert [(told[one]["type"], told[one]["destination"], told[one]["reason"]) for one in events] == [
+        ("destination.deprecated", "a", "deprecated since 2026-01-31"),
+        ("destination.deprecated", "a", "shut down on 2027-01-31"),
+    ]
+    assert balance(database).holds
 
 
 def test_leads_whose_answer_was_lost_go_again_together_under_the_same_key(
