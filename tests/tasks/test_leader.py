@@ -1,5 +1,6 @@
 """The thread that leads: whatever happens in it, somebody leads."""
 
+import logging
 from collections.abc import Iterator
 from time import sleep
 
@@ -24,6 +25,9 @@ def leader(database: Database, request: pytest.FixtureRequest) -> Iterator[Leade
     celery.conf.beat_schedule = {"often": {"task": "leadrelay.mirror", "schedule": 0.01}}
     holding = Holding.create(celery, settings)
     found = Leader(celery, holding, settings)
+    logging.getLogger("celery.beat").setLevel(
+        logging.CRITICAL
+    )  # its thread waits for the broker until the process ends
     found.start()
     yield found
     found.stop()
